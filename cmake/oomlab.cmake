@@ -1,0 +1,41 @@
+# ool_warnings: the flags that every target of ours is built with.
+add_library(ool_warnings INTERFACE)
+target_compile_options(ool_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+                                              -Wstrict-prototypes -Wmissing-prototypes)
+target_compile_definitions(ool_warnings INTERFACE _POSIX_C_SOURCE=200809L)
+if(OOL_WERROR)
+  target_compile_options(ool_warnings INTERFACE -Werror)
+endif()
+if(OOL_SANITIZE)
+  target_compile_options(ool_warnings INTERFACE -fsanitize=${OOL_SANITIZE} -fno-omit-frame-pointer
+                                                -fno-sanitize-recover=all)
+  target_link_options(ool_warnings INTERFACE -fsanitize=${OOL_SANITIZE})
+endif()
+if(OOL_COVERAGE)
+  target_compile_options(ool_warnings INTERFACE --coverage)
+  target_link_options(ool_warnings INTERFACE --coverage)
+endif()
+
+# ool_add_stage(name SOURCES... [LINK libs...]): a stage's static library; its folder is its include path.
+function(ool_add_stage name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${arg_LINK} PRIVATE ool_warnings)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+endfunction()
+
+# ool_add_test(name source [LINK libs...] [ARGS args...] [TIMEOUT s]): a cmocka program; exit 77 is a skip.
+function(ool_add_test name source)
+  if(NOT OOL_BUILD_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "TIMEOUT" "LINK;ARGS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE ${arg_LINK} ool_warnings PkgConfig::CMOCKA)
+  add_test(NAME ${name} COMMAND ${name} ${arg_ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS cpu TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77)
+endfunction()
