@@ -123,6 +123,7 @@ struct ool_workload {
     enum ool_grad_mode generate_mode; /* no_grad is the default of generation */
     bool all_logits;               /* hf generation: logits of every position, not only the last */
     bool use_cache;                /* hf training/inference: the model also returns its cache */
+    bool unload;                   /* at the end the model, its optimizer and all else are dropped */
 };
 #define OOL_FROZEN_NONE (-1)
 #define OOL_FROZEN_TRUNK (-2) /* only the head trains */
