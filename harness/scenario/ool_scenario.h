@@ -19,6 +19,8 @@
 
 #define OOL_SCENARIO_FORMAT 1
 
+struct ool_scenario_memory;
+
 /* A card's facts, from scenarios/profiles/NAME.json or written in the scenario; 0 = unknown. */
 struct ool_card {
     const char *name;  /* "rtx-4090" */
@@ -161,9 +163,20 @@ enum ool_status ool_scenario_cases(const struct ool_scenario *scenario, struct o
                                    struct ool_error *err);
 void ool_cases_close(struct ool_case *cases, size_t n_cases);
 
-/* A workload object alone (what a scenario's "workload" holds, without a matrix): the road that recorded rows take
- * too. Texts that the workload points to live as long as @scenario_json. */
-enum ool_status ool_workload_read(json_t *object, struct ool_workload *workload, struct ool_problems *problems);
+/**
+ * ool_workload_read - a workload object alone: what a scenario's "workload" holds, without a matrix
+ *
+ * The road that recorded rows take too. Presets are looked for in $OOMLAB_DATA and the installed data folder.
+ * @memory: receives what @workload points to; ool_scenario_memory_close() frees it. NULL on error.
+ * @problems: receives all that is wrong, without positions.
+ */
+enum ool_status ool_workload_read(json_t *object, struct ool_workload *workload,
+                                  struct ool_scenario_memory **memory, struct ool_problems *problems);
+void ool_scenario_memory_close(struct ool_scenario_memory *memory); /* NULL is fine */
+
+/* Does the expectation speak of this case? Its pattern is matched against point and stack joined by "+"; the
+ * empty stack of a scenario without a matrix is called "baseline". */
+bool ool_expectation_matches(const struct ool_expectation *expectation, const struct ool_case *c);
 
 /**
  * ool_case_lower - the case's program: its jobs in their order, marks named by phase
