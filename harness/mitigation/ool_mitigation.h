@@ -24,6 +24,7 @@ struct ool_mitigation {
     const char *summary;   /* one line for the list */
     const char *mechanism; /* why it helps and when not, with the source */
     const char *value;     /* how a value reads, "k >= 2"; NULL = takes none */
+    const char *group;     /* two of one group exclude each other, "precision"; "" = none */
     /* Changes @c; OOL_E_COMBINATION with the reason where it makes no sense for this case. */
     enum ool_status (*apply)(struct ool_case *c, const char *value, struct ool_error *err);
     /* Adds to @price what this step costs, @before and @after being the case around apply(). */

@@ -115,6 +115,8 @@ struct ool_case {
     struct ool_job *jobs; /* owned copy */
     size_t n_jobs;
     struct ool_stack steps; /* the stack to apply; not yet applied by ool_scenario_cases() */
+    void **owned; /* what mitigations made for this case: ool_cases_close() frees each with ool_free() */
+    size_t n_owned, owned_capacity;
     size_t baseline;        /* index of the case with the same point and the empty stack */
 };
 
@@ -162,6 +164,9 @@ void ool_scenario_close(struct ool_scenario *scenario);
 enum ool_status ool_scenario_cases(const struct ool_scenario *scenario, struct ool_case **cases, size_t *n_cases,
                                    struct ool_error *err);
 void ool_cases_close(struct ool_case *cases, size_t n_cases);
+/* A case of its own with the same content (jobs copied; `owned` stays with the original, which must outlive it). */
+enum ool_status ool_case_copy(const struct ool_case *c, struct ool_case *copy, struct ool_error *err);
+void ool_case_fini(struct ool_case *c); /* of one made by ool_case_copy() */
 
 /**
  * ool_workload_read - a workload object alone: what a scenario's "workload" holds, without a matrix
