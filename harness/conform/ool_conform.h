@@ -35,15 +35,19 @@ struct ool_row {
 struct ool_conform {
     struct ool_row *rows;
     size_t n_rows, capacity;
+    const char *only; /* a glob: rows whose id it does not match are left out; NULL = all; borrowed */
 };
 
 void ool_conform_init(struct ool_conform *conform);
 void ool_conform_fini(struct ool_conform *conform);
 
+/* True if a row is asked for: a reader need not run the others. */
+bool ool_conform_wants(const struct ool_conform *conform, const char *id);
+
 /**
- * ool_conform_add - one row's result
+ * ool_conform_add - one row's result; it becomes the last of conform->rows
  *
- * @id, @detail: copied; @detail may be NULL
+ * @id, @detail: copied; @detail may be NULL. A row that is not wanted is left out without a word.
  */
 enum ool_status ool_conform_add(struct ool_conform *conform, const char *id, enum ool_row_status status,
                                 double error, const char *detail, struct ool_error *err);
