@@ -50,6 +50,10 @@ enum ool_module_kind {
     OOL_MODULE_LAYER_NORM,
     OOL_MODULE_EMBEDDING
 };
+/* inputs[0] is the hidden state; the others are what every block also gets (cos, sin, mask), NULL
+ * allowed. */
+typedef struct ool_tensor *ool_block_forward(struct ool_net *net, struct ool_module *block,
+                                             struct ool_tensor *const *inputs, int n);
 struct ool_module {
     struct ool_net *net;
     struct ool_module *parent, *first_child, *last_child, *next;
@@ -62,6 +66,7 @@ struct ool_module {
     int n_params;
     int64_t in, out;                    /* of a linear */
     struct ool_module *lora_a, *lora_b; /* children of an adapted linear; NULL = none */
+    ool_block_forward *forward;         /* of a block, set by ool_run_block() */
     void *state;                        /* the family's own struct, from ool_net_alloc() */
 };
 
@@ -130,14 +135,21 @@ struct ool_net {
     const struct ool_call *call; /* of the forward that runs now */
     ool_block_hook *hook;
     void *hook_state;
-    struct ool_net_block *memory;
+    const struct ool_module
+        *offloaded; /* the module whose weights are on the device only for its call */
+    struct ool_net_chunk *memory;
 };
+
+/* Frees the net's memory; its tensors belong to the tape. */
+void ool_net_fini(struct ool_net *net);
 
 /* Zeroed memory that lives as long as the net. */
 void *ool_net_alloc(struct ool_net *net, size_t count, size_t size);
 /* Allocates what was added with `deferred` set: a module's children first, then its own parameters,
  * then its buffers. */
 void ool_net_materialize(struct ool_net *net, struct ool_module *module);
+/* del model: own parameters and buffers before the children's. */
+void ool_net_drop(struct ool_net *net, struct ool_module *module);
 /* Parameters without buffers in the order of model.parameters(): own ones before the children's,
  * tied ones once. The array is the net's. */
 struct ool_tensor **ool_net_parameters(struct ool_net *net, size_t *n);
@@ -179,10 +191,6 @@ struct ool_tensor *ool_embedding_call(struct ool_net *net, struct ool_module *em
 /* nn.Dropout in the net's training mode. */
 struct ool_tensor *ool_dropout_call(struct ool_net *net, struct ool_tensor *x, double p);
 
-/* inputs[0] is the hidden state; the others are what every block also gets (cos, sin, mask), NULL
- * allowed. */
-typedef struct ool_tensor *ool_block_forward(struct ool_net *net, struct ool_module *block,
-                                             struct ool_tensor *const *inputs, int n);
 /* x = block(x, ...) over the blocks, each a checkpoint where the workload says so. @x may be
  * floating: it is this function's local variable, as in `x = run(blocks, f(x))`. Returns the last x
  * (floating). */
@@ -202,6 +210,8 @@ void ool_token_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
                       struct ool_tensor **y);
 void ool_image_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
                       struct ool_tensor **y);
+void ool_vector_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
+                       struct ool_tensor **y);
 
 /* The families of this folder; ool_workload.c has the table. */
 extern const struct ool_family_ops ool_gpt, ool_llama, ool_bert, ool_vit, ool_mlp;

@@ -1,0 +1,201 @@
+#include "ool_workload.h"
+
+#include "ool_loop.h"
+#include "ool_module.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Every family that this build knows; a new one is one line here. */
+static const struct ool_family_ops *const families[] = {&ool_gpt, &ool_llama, &ool_bert, &ool_vit,
+                                                        &ool_mlp};
+
+static const char *const family_names[OOL_N_FAMILIES] = {
+#define XX(name, text) text,
+    OOL_FAMILY_MAP(XX)
+#undef XX
+};
+
+const char *ool_family_name(enum ool_family family)
+{
+    return (unsigned)family < OOL_N_FAMILIES ? family_names[family] : "unknown";
+}
+
+bool ool_family_parse(const char *name, enum ool_family *family)
+{
+    for (int i = 0; i < OOL_N_FAMILIES; i++) {
+        if (strcmp(name, family_names[i]) == 0) {
+            *family = (enum ool_family)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void ool_model_init(struct ool_model *model)
+{
+    memset(model, 0, sizeof(*model));
+    model->vocab = model->layers = model->hidden = model->heads = -1;
+    model->kv_heads = model->head_dim = model->ffn = model->max_seq = -1;
+    model->decoder_layers = -1;
+    model->resolution = model->patch = model->channels = model->classes = model->inputs = -1;
+    model->type_vocab = -1;
+    model->dropout = model->attention_dropout = -1;
+    model->tied = -1;
+    model->window = -1;
+}
+
+void ool_workload_init(struct ool_workload *workload)
+{
+    memset(workload, 0, sizeof(*workload));
+    ool_model_init(&workload->model);
+    workload->batch = 1;
+    workload->seq = 1024;
+    workload->tgt_seq = -1;
+    workload->steps = 3;
+    workload->new_tokens = 8;
+    workload->has_optimizer = true;
+    workload->optimizer.kind = OOL_ADAMW;
+    workload->optimizer.implementation = OOL_IMPL_DEFAULT;
+    workload->optimizer.weight_decay = NAN;
+    workload->accumulate = 1;
+    workload->lora.dtype = -1;
+    workload->frozen_blocks = OOL_FROZEN_NONE;
+    workload->generate_mode = OOL_NO_GRAD;
+}
+
+static const struct ool_family_ops *family_find(const struct ool_model *model)
+{
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        if (families[i]->family == model->family && families[i]->formulation == model->formulation)
+            return families[i];
+    return NULL;
+}
+
+static enum ool_status net_init(struct ool_net *net, const struct ool_workload *workload,
+                                struct ool_tape *tape, struct ool_error *err)
+{
+    memset(net, 0, sizeof(*net));
+    net->tape = tape;
+    net->workload = workload;
+    net->model = workload->model;
+    net->ops = family_find(&workload->model);
+    if (!net->ops)
+        return ool_error_set(err, OOL_E_UNSUPPORTED, "no %s formulation of the family %s",
+                             workload->model.formulation == OOL_HF ? "transformers" : "plain",
+                             ool_family_name(workload->model.family));
+    net->dtype = workload->precision == OOL_PURE_BF16   ? OOL_BF16
+                 : workload->precision == OOL_PURE_FP16 ? OOL_F16
+                                                        : OOL_F32;
+    net->training = workload->task == OOL_TASK_TRAIN ||
+                    (workload->task == OOL_TASK_INFER && workload->infer == OOL_INFER_GRAD_TRAIN);
+    return OOL_OK;
+}
+
+static void count(struct ool_net *net, struct ool_workload_facts *facts)
+{
+    size_t n;
+    struct ool_tensor **params = ool_net_parameters(net, &n);
+
+    memset(facts, 0, sizeof(*facts));
+    for (size_t i = 0; i < n; i++) {
+        uint64_t elements = (uint64_t)ool_numel(params[i]);
+
+        facts->params += elements;
+        facts->trainable += ool_requires_grad(params[i]) ? elements : 0;
+        facts->param_bytes += elements * ool_dtype_bytes(ool_dtype(params[i]));
+    }
+}
+
+/* Builds the model with its adapters and frozen parts; @facts may be NULL. */
+static enum ool_status net_build(struct ool_net *net, struct ool_workload_facts *facts,
+                                 struct ool_error *err)
+{
+    enum ool_status status;
+
+    net->ops->defaults(net, &net->model);
+    status = ool_tape_status(net->tape, err);
+    if (status != OOL_OK)
+        return status;
+    net->root = ool_module_add(net, NULL, NULL, -1);
+    if (net->root)
+        net->ops->build(net);
+    if (ool_tape_status(net->tape, err) == OOL_OK)
+        ool_net_adapt(net);
+    if (ool_tape_status(net->tape, err) == OOL_OK)
+        ool_net_freeze(net);
+    status = ool_tape_status(net->tape, err);
+    if (status == OOL_OK && facts)
+        count(net, facts);
+    return ool_tape_status(net->tape, err);
+}
+
+static enum ool_status check(const struct ool_workload *w, struct ool_error *err)
+{
+    if (w->batch < 1 || w->steps < 0 || w->accumulate < 1 || w->new_tokens < 0 || w->seq < 0)
+        return ool_error_set(err, OOL_E_RANGE,
+                             "batch, steps, sequence and micro-batches must be positive");
+    if (w->batch < w->accumulate)
+        return ool_error_set(err, OOL_E_COMBINATION,
+                             "%lld micro-batches of a batch of %lld: each needs one sample",
+                             (long long)w->accumulate, (long long)w->batch);
+    if (w->cpu_offload && (w->task == OOL_TASK_TRAIN || w->infer == OOL_INFER_GRAD ||
+                           w->infer == OOL_INFER_GRAD_TRAIN))
+        return ool_error_set(err, OOL_E_COMBINATION,
+                             "weights that wait on the host cannot get gradients on the device");
+    if (w->task == OOL_TASK_TRAIN && w->has_optimizer && w->optimizer_in_backward &&
+        w->clip != OOL_CLIP_NONE)
+        return ool_error_set(err, OOL_E_COMBINATION,
+                             "an optimizer that steps in backward leaves no gradients to clip");
+    return OOL_OK;
+}
+
+enum ool_status ool_workload_lower(const struct ool_workload *workload,
+                                   const struct ool_tape_config *tape, struct ool_program *program,
+                                   struct ool_workload_facts *facts, struct ool_error *err)
+{
+    struct ool_net net = {0};
+    struct ool_tape *t = NULL;
+    enum ool_status status = check(workload, err);
+
+    if (status != OOL_OK)
+        return status;
+    t = ool_tape_open(tape, program, err);
+    if (!t)
+        return OOL_E_HOST_OOM;
+    status = net_init(&net, workload, t, err);
+    if (status == OOL_OK)
+        status = net_build(&net, facts, err);
+    if (status == OOL_OK) {
+        if (workload->cpu_offload)
+            ool_net_offload(&net);
+        if (workload->task == OOL_TASK_GENERATE)
+            ool_loop_generate(&net);
+        else
+            ool_loop_train(&net);
+        status = ool_tape_status(t, err);
+    }
+    ool_net_fini(&net);
+    ool_tape_close(t);
+    return status;
+}
+
+enum ool_status ool_workload_count(const struct ool_workload *workload,
+                                   struct ool_workload_facts *facts, struct ool_error *err)
+{
+    struct ool_tape_config config = {0};
+    struct ool_program program;
+    struct ool_net net = {0};
+    struct ool_tape *t;
+    enum ool_status status;
+
+    ool_program_init(&program);
+    t = ool_tape_open(&config, &program, err);
+    status = t ? net_init(&net, workload, t, err) : OOL_E_HOST_OOM;
+    if (status == OOL_OK)
+        status = net_build(&net, facts, err);
+    ool_net_fini(&net);
+    ool_tape_close(t);
+    ool_program_fini(&program);
+    return status;
+}
