@@ -121,11 +121,13 @@ static enum ool_status check_order(const struct ool_stack *stack, size_t at,
             return ool_error_set(err, OOL_E_COMBINATION, "%s stands twice in the stack",
                                  mitigation->name);
         if (*mitigation->group != '\0' && strcmp(earlier->group, mitigation->group) == 0)
-            return ool_error_set(err, OOL_E_COMBINATION, "%s and %s exclude each other: both choose the %s",
-                                 earlier->name, mitigation->name, mitigation->group);
+            return ool_error_set(err, OOL_E_COMBINATION,
+                                 "%s and %s exclude each other: both choose the %s", earlier->name,
+                                 mitigation->name, mitigation->group);
         if (earlier == &ool_fix_accumulation && mitigation == &ool_fix_smaller_batch)
-            return ool_fix_refuse(err, mitigation->name,
-                                  "stands after accumulation; change the batch first, then divide it");
+            return ool_fix_refuse(
+                err, mitigation->name,
+                "stands after accumulation; change the batch first, then divide it");
     }
     return OOL_OK;
 }
@@ -141,9 +143,9 @@ static enum ool_status apply_step(struct ool_case *c, size_t at, struct ool_pric
     if (mitigation == NULL) {
         const char *near = ool_mitigation_suggest(step->name);
 
-        return ool_error_set(err, OOL_E_REFERENCE, "no mitigation is called \"%s\"%s%s%s", step->name,
-                             near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-                             near != NULL ? "\"?" : "");
+        return ool_error_set(err, OOL_E_REFERENCE, "no mitigation is called \"%s\"%s%s%s",
+                             step->name, near != NULL ? "; did you mean \"" : "",
+                             near != NULL ? near : "", near != NULL ? "\"?" : "");
     }
     status = check_order(&c->steps, at, mitigation, err);
     if (status != OOL_OK)
@@ -161,7 +163,8 @@ static enum ool_status apply_step(struct ool_case *c, size_t at, struct ool_pric
     return status;
 }
 
-enum ool_status ool_mitigation_apply(struct ool_case *c, struct ool_price *price, struct ool_error *err)
+enum ool_status ool_mitigation_apply(struct ool_case *c, struct ool_price *price,
+                                     struct ool_error *err)
 {
     if (price != NULL)
         *price = (struct ool_price){.quality = ""};

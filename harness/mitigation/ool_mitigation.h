@@ -10,12 +10,14 @@
 #include "ool_error.h"
 #include "ool_scenario.h"
 
-/* What a case costs more than its baseline; fractions of the baseline's work, 0.33 = a third more. */
+/* What a case costs more than its baseline; fractions of the baseline's work, 0.33 = a third more.
+ */
 struct ool_price {
-    double flops;          /* recomputed work */
-    double launches;       /* more kernel launches and micro-batches */
-    uint64_t moved_bytes;  /* over the bus per step */
-    const char *quality;   /* what changes in the results: "smaller batch: noisier gradients"; "" = nothing */
+    double flops;         /* recomputed work */
+    double launches;      /* more kernel launches and micro-batches */
+    uint64_t moved_bytes; /* over the bus per step */
+    const char *
+        quality; /* what changes in the results: "smaller batch: noisier gradients"; "" = nothing */
 };
 
 struct ool_mitigation {
@@ -28,7 +30,8 @@ struct ool_mitigation {
     /* Changes @c; OOL_E_COMBINATION with the reason where it makes no sense for this case. */
     enum ool_status (*apply)(struct ool_case *c, const char *value, struct ool_error *err);
     /* Adds to @price what this step costs, @before and @after being the case around apply(). */
-    void (*price)(const struct ool_case *before, const struct ool_case *after, struct ool_price *price);
+    void (*price)(const struct ool_case *before, const struct ool_case *after,
+                  struct ool_price *price);
 };
 
 const struct ool_mitigation *const *ool_mitigations(size_t *n);
@@ -39,10 +42,11 @@ const char *ool_mitigation_suggest(const char *name);
 /**
  * ool_mitigation_apply - apply the case's whole stack, in its order
  *
- * Rules: a mitigation may stand once in a stack; smaller-batch before accumulation; two of one kind (two precisions, two
- * attention kernels, two optimizers) exclude each other.
- * Errors: OOL_E_REFERENCE (unknown name, with a suggestion), OOL_E_COMBINATION, OOL_E_RANGE (value).
+ * Rules: a mitigation may stand once in a stack; smaller-batch before accumulation; two of one kind
+ * (two precisions, two attention kernels, two optimizers) exclude each other. Errors:
+ * OOL_E_REFERENCE (unknown name, with a suggestion), OOL_E_COMBINATION, OOL_E_RANGE (value).
  */
-enum ool_status ool_mitigation_apply(struct ool_case *c, struct ool_price *price, struct ool_error *err);
+enum ool_status ool_mitigation_apply(struct ool_case *c, struct ool_price *price,
+                                     struct ool_error *err);
 
 #endif
