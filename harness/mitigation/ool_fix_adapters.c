@@ -28,14 +28,12 @@ static enum ool_status apply_lora(struct ool_case *c, const char *value, struct 
 static enum ool_status apply_freeze(struct ool_case *c, const char *value, struct ool_error *err)
 {
     enum ool_status status;
-    int64_t blocks;
+    int64_t blocks = OOL_FROZEN_TRUNK;
     bool changed = false;
 
     status = *value == '\0' ? OOL_OK : ool_fix_number("freeze", value, 1, 0, &blocks, err);
     if (status != OOL_OK)
         return status;
-    if (*value == '\0')
-        blocks = OOL_FROZEN_TRUNK;
     for (size_t i = 0; i < c->n_jobs; i++) {
         struct ool_workload *w = ool_fix_workload(c, i);
 
