@@ -102,6 +102,12 @@ enum ool_status ool_allocator_set_conf(struct ool_allocator *allocator, const ch
                                        struct ool_error *err);
 void ool_allocator_reset_peak(struct ool_allocator *allocator);
 
+/* Counts @times repetitions of a period that added @growth to the counters' current, allocated and
+ * freed values, without doing them; peaks stay. The caller holds the memory on the device. For loops
+ * whose state repeats up to their growth. */
+void ool_allocator_skip(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
+                        uint64_t times);
+
 const struct ool_allocator_stats *ool_allocator_stats(const struct ool_allocator *allocator);
 /* The text of the last out-of-memory, exactly as the framework prints it; "" if there was none. */
 const char *ool_allocator_message(const struct ool_allocator *allocator);

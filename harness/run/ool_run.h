@@ -26,6 +26,7 @@ struct ool_phase_result {
     uint64_t allocated, reserved, requested;                /* at its end */
     uint64_t peak_allocated, peak_reserved, peak_requested; /* within it */
     uint64_t n_allocs, n_frees;
+    uint64_t segments, retries; /* at its end */
 };
 struct ool_alive_result {
     char *origin;
@@ -45,8 +46,8 @@ struct ool_result {
     struct ool_alive_result alive[OOL_TOP_ALIVE]; /* at the allocated peak, or at the failure */
     size_t n_alive;
     uint64_t by_category[OOL_N_CATEGORIES];
-    int64_t leak;              /* bytes per iteration that stay */
-    bool extrapolated;         /* a loop's state repeated up to its growth */
+    int64_t leak;              /* requested bytes per iteration (of a loop, or a training step) that stay */
+    bool extrapolated;         /* a loop's state repeated up to its growth, and iterations were counted, not run */
     uint64_t iterations;       /* of the outermost loop: done, or at which it fails */
     struct ool_point *timeline;
     size_t n_timeline;
@@ -55,12 +56,17 @@ struct ool_result {
     struct ool_snapshot segments; /* at a failure */
     struct ool_allocator_stats stats; /* of the first process */
     uint64_t n_ops, n_allocs, n_frees;
+    uint64_t host_peak; /* bytes in host memory, pageable and pinned */
+    bool healthy;       /* of an oom: the books agree and the allocator still serves */
+    bool has_needs;     /* ool_run_needs() filled these */
+    uint64_t need_requested, need_allocated, need_reserved, need_device; /* on a card without end */
 };
 
 /* Called for every executed operation that allocates or frees; for event-by-event comparison. NULL = none. */
 struct ool_run_observer {
     void (*event)(void *state, const struct ool_op *op, uint64_t bytes, bool failed);
     void (*segment)(void *state, uint64_t bytes, bool taken); /* a segment taken from or given to the device */
+    void (*mark)(void *state, const char *phase); /* the end of a phase; NULL = not wanted */
     void *state;
 };
 
@@ -74,6 +80,15 @@ enum ool_status ool_run_program(const struct ool_program *program, const struct 
                                 const struct ool_run_observer *observer, struct ool_result *result,
                                 struct ool_error *err);
 void ool_result_fini(struct ool_result *result);
+
+/**
+ * ool_run_needs - what the program would take on a card without end: @result's need_* fields
+ *
+ * Where the result fits, these are its peaks; otherwise the program is replayed once more. An allocator that
+ * refuses for another reason than the card (a memory fraction) leaves the peaks at its refusal.
+ */
+enum ool_status ool_run_needs(const struct ool_program *program, const struct ool_case *c,
+                              struct ool_result *result, struct ool_error *err);
 
 /* Set from a signal handler: running programs stop with OOL_E_INTERRUPTED. */
 void ool_run_interrupt(void);
