@@ -143,6 +143,7 @@ bool ool_is_leaf(const struct ool_tensor *x);
     }
 
 struct ool_tensor *ool_empty(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape);
+struct ool_tensor *ool_empty_strided(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape, const int64_t *strides);
 struct ool_tensor *ool_empty_on_host(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape);
 struct ool_tensor *ool_empty_like(struct ool_tape *t, struct ool_tensor *x);
 struct ool_tensor *ool_zeros(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape);
@@ -214,6 +215,7 @@ static inline struct ool_tensor *ool_scale(struct ool_tape *t, struct ool_tensor
 {
     return ool_binary_scalar(t, OOL_MUL, x, factor);
 }
+void ool_binary_scalar_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x, double y); /* x op= y */
 struct ool_tensor *ool_masked_fill(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *mask, double value);
 struct ool_tensor *ool_where(struct ool_tape *t, struct ool_tensor *mask, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_dropout(struct ool_tape *t, struct ool_tensor *x, double p, bool training);
@@ -246,6 +248,7 @@ struct ool_tensor *ool_linear(struct ool_tape *t, struct ool_tensor *x, struct o
 struct ool_tensor *ool_matmul(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_bmm(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_baddbmm(struct ool_tape *t, struct ool_tensor *input, struct ool_tensor *x, struct ool_tensor *y, double beta, double alpha);
+struct ool_tensor *ool_einsum(struct ool_tape *t, const char *equation, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_layer_norm(struct ool_tape *t, struct ool_tensor *x, int n_normalized, struct ool_tensor *w, struct ool_tensor *b);
 struct ool_tensor *ool_rms_norm(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w); /* F.rms_norm over the last dim */
 struct ool_tensor *ool_group_norm(struct ool_tape *t, struct ool_tensor *x, int groups, struct ool_tensor *w, struct ool_tensor *b);
@@ -281,6 +284,11 @@ void ool_backward(struct ool_tape *t, struct ool_tensor *root, struct ool_tensor
 typedef void ool_leaf_hook(struct ool_tape *t, struct ool_tensor *leaf, void *state);
 void ool_set_leaf_hook(struct ool_tensor *leaf, ool_leaf_hook *hook, void *state);
 
+/* Every tensor that the graph behind @root keeps for backward: the node's name as PyTorch has it
+ * ("AddmmBackward0") and the tensor, borrowed. Nodes in breadth-first order from @root. */
+typedef void ool_saved_visit(const char *node, const struct ool_tensor *saved, void *state);
+void ool_each_saved(struct ool_tape *t, const struct ool_tensor *root, ool_saved_visit *visit, void *state);
+
 /* torch.utils.checkpoint.checkpoint(function, inputs...). The function gets the inputs (held by the
  * caller) and returns one tensor (floating). @state must live until backward is done; @release (may be NULL) is
  * called when the checkpoint is forgotten. */
@@ -299,6 +307,8 @@ struct ool_optimizer_config {
     enum ool_implementation implementation;
     double momentum, weight_decay;  /* weight_decay NAN = the optimizer's default */
     bool nesterov, amsgrad, capturable, maximize, tensor_lr;
+    bool centered; /* RMSprop */
+    bool decoupled; /* NAdam, RAdam: decoupled_weight_decay */
 };
 struct ool_optimizer;
 /* @params: borrowed array, copied; parameters without grad requirement are left out. */
