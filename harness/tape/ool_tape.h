@@ -228,6 +228,9 @@ struct ool_tensor *ool_repeat_interleave(struct ool_tape *t, struct ool_tensor *
 struct ool_tensor *ool_repeat(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *repeats);
 struct ool_tensor *ool_pad(struct ool_tape *t, struct ool_tensor *x, int n, const int64_t *pads, double value);
 struct ool_tensor *ool_cumsum(struct ool_tape *t, struct ool_tensor *x, int dim);
+/* Of integers: torch.gather(x, dim, index), and x.index_copy_(dim, index, source) without a gradient. */
+struct ool_tensor *ool_gather(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index);
+void ool_index_copy(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index, struct ool_tensor *source);
 
 /* --- reductions --------------------------------------------------------------------------------------- */
 
@@ -247,6 +250,8 @@ struct ool_tensor *ool_multinomial(struct ool_tape *t, struct ool_tensor *x, int
 struct ool_tensor *ool_linear(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w, struct ool_tensor *b);
 struct ool_tensor *ool_matmul(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_bmm(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *y);
+/* torch.addmm(input, x, y) of matrices; @input is a bias of y's columns. */
+struct ool_tensor *ool_addmm(struct ool_tape *t, struct ool_tensor *input, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_baddbmm(struct ool_tape *t, struct ool_tensor *input, struct ool_tensor *x, struct ool_tensor *y, double beta, double alpha);
 struct ool_tensor *ool_einsum(struct ool_tape *t, const char *equation, struct ool_tensor *x, struct ool_tensor *y);
 struct ool_tensor *ool_layer_norm(struct ool_tape *t, struct ool_tensor *x, int n_normalized, struct ool_tensor *w, struct ool_tensor *b);

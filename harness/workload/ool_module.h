@@ -76,6 +76,7 @@ struct ool_kv {
     int64_t n_layers, batch, kv_heads, head_dim, max; /* max: tokens, for a static one */
     int64_t position;                                 /* tokens in it, kept by a static one */
     struct ool_tensor **k, **v;                       /* per layer, held; NULL = nothing yet */
+    struct ool_tensor **length; /* hf, static: per layer, tokens in it, on the device; held */
 };
 
 /* What one call of the model gets. */
