@@ -14,18 +14,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define OOL_FAMILY_MAP(XX)                                                                         \
-    XX(GPT, "gpt")                                                                                 \
-    XX(LLAMA, "llama")                                                                             \
-    XX(BERT, "bert")                                                                               \
-    XX(VIT, "vit")                                                                                 \
-    XX(MLP, "mlp")                                                                                 \
-    XX(OPT, "opt")                                                                                 \
-    XX(T5, "t5")                                                                                   \
-    XX(QWEN2, "qwen2")                                                                             \
-    XX(T5_ENCODER, "t5-encoder")                                                                   \
-    XX(CLIP_TEXT, "clip-text")                                                                     \
-    XX(WHISPER, "whisper")                                                                         \
+#define OOL_FAMILY_MAP(XX)       \
+    XX(GPT, "gpt")               \
+    XX(LLAMA, "llama")           \
+    XX(BERT, "bert")             \
+    XX(VIT, "vit")               \
+    XX(MLP, "mlp")               \
+    XX(OPT, "opt")               \
+    XX(T5, "t5")                 \
+    XX(QWEN2, "qwen2")           \
+    XX(T5_ENCODER, "t5-encoder") \
+    XX(CLIP_TEXT, "clip-text")   \
+    XX(WHISPER, "whisper")       \
     XX(RESNET, "resnet")
 enum ool_family {
 #define XX(name, text) OOL_FAMILY_##name,
@@ -45,34 +45,39 @@ enum ool_attention { OOL_ATTENTION_SDPA, OOL_ATTENTION_EAGER };
 struct ool_model {
     enum ool_family family;
     enum ool_formulation formulation;
-    int transformers;    /* release of transformers, major * 100 + minor, 523 = 5.23; 0 = default (523) */
+    int transformers; /* release of transformers, major * 100 + minor, 523 = 5.23; 0 = default (523) */
     int64_t vocab, layers, hidden, heads, kv_heads, head_dim, ffn, max_seq;
-    int64_t decoder_layers;          /* T5, Whisper; -1 = layers */
+    int64_t decoder_layers;                               /* T5, Whisper; -1 = layers */
     int64_t resolution, patch, channels, classes, inputs; /* vision, MLP */
-    int64_t type_vocab;              /* BERT */
-    double dropout;                  /* -1 = the family's default */
-    double attention_dropout;        /* -1 = dropout's */
+    int64_t type_vocab;                                   /* BERT */
+    double dropout;                                       /* -1 = the family's default */
+    double attention_dropout;                             /* -1 = dropout's */
     enum ool_attention attention;
     enum { OOL_GELU_KIND_DEFAULT, OOL_GELU_KIND_ERF, OOL_GELU_KIND_TANH, OOL_GELU_KIND_NEW } gelu;
-    enum { OOL_NORM_ELEMENTARY, OOL_NORM_FUSED } norm;   /* RMSNorm of the plain Llama */
+    enum { OOL_NORM_ELEMENTARY, OOL_NORM_FUSED } norm; /* RMSNorm of the plain Llama */
     enum { OOL_GQA_REPEAT, OOL_GQA_NATIVE } gqa;
-    int tied;                        /* -1 = the family's default, 0, 1 */
-    bool inplace;                    /* MLP's ReLU */
-    int64_t window;                  /* sliding window; -1 = none */
+    int tied;       /* -1 = the family's default, 0, 1 */
+    bool inplace;   /* MLP's ReLU */
+    int64_t window; /* sliding window; -1 = none */
 };
 void ool_model_init(struct ool_model *model); /* every field at its default */
 
 enum ool_task { OOL_TASK_TRAIN, OOL_TASK_INFER, OOL_TASK_GENERATE };
 /* Of inference: torch.no_grad, torch.inference_mode, eval() with the graph kept, train() without backward. */
-enum ool_infer_mode { OOL_INFER_NO_GRAD, OOL_INFER_INFERENCE_MODE, OOL_INFER_GRAD, OOL_INFER_GRAD_TRAIN };
+enum ool_infer_mode {
+    OOL_INFER_NO_GRAD,
+    OOL_INFER_INFERENCE_MODE,
+    OOL_INFER_GRAD,
+    OOL_INFER_GRAD_TRAIN
+};
 enum ool_precision { OOL_FP32, OOL_PURE_BF16, OOL_PURE_FP16, OOL_AMP_BF16, OOL_AMP_FP16 };
 enum ool_cache { OOL_CACHE_DYNAMIC, OOL_CACHE_STATIC, OOL_CACHE_NONE };
 enum ool_clip { OOL_CLIP_NONE, OOL_CLIP_FOREACH, OOL_CLIP_LOOP };
 enum ool_leak {
     OOL_LEAK_NONE,
-    OOL_LEAK_APPEND_LOSS,            /* losses.append(loss) after backward */
+    OOL_LEAK_APPEND_LOSS, /* losses.append(loss) after backward */
     OOL_LEAK_APPEND_LOSS_NO_BACKWARD,
-    OOL_LEAK_TOTAL_LOSS,             /* total += loss */
+    OOL_LEAK_TOTAL_LOSS, /* total += loss */
     OOL_LEAK_TOTAL_LOSS_NO_BACKWARD,
     OOL_LEAK_APPEND_OUTPUTS,
     OOL_LEAK_APPEND_OUTPUTS_DETACH,
@@ -83,10 +88,11 @@ enum ool_leak {
 };
 
 struct ool_lora {
-    int64_t rank;           /* 0 = no adapter */
-    const char *const *targets; /* attribute names of linears, NULL-terminated, borrowed; NULL = the default set */
+    int64_t rank; /* 0 = no adapter */
+    const char *const *
+        targets; /* attribute names of linears, NULL-terminated, borrowed; NULL = the default set */
     double dropout;
-    int dtype;              /* enum ool_dtype, -1 = the base's */
+    int dtype; /* enum ool_dtype, -1 = the base's */
 };
 
 struct ool_workload {
@@ -94,42 +100,44 @@ struct ool_workload {
     enum ool_task task;
     enum ool_infer_mode infer;
     enum ool_precision precision;
-    int64_t batch;          /* global, before division into micro-batches */
-    int64_t seq, tgt_seq;   /* tokens; tgt_seq -1 = seq */
-    int64_t new_tokens;     /* generate */
+    int64_t batch;        /* global, before division into micro-batches */
+    int64_t seq, tgt_seq; /* tokens; tgt_seq -1 = seq */
+    int64_t new_tokens;   /* generate */
     int64_t steps;
     bool has_optimizer;
     struct ool_optimizer_config optimizer;
 
     /* switches; the words of data/truth/models/README.md */
     enum ool_checkpoint checkpoint;
-    int64_t checkpoint_every;      /* every k-th block is a checkpoint; 0 or 1 = every one */
-    int64_t accumulate;            /* micro-batches a step; 1 = none */
+    int64_t checkpoint_every; /* every k-th block is a checkpoint; 0 or 1 = every one */
+    int64_t accumulate;       /* micro-batches a step; 1 = none */
     enum ool_sdpa_backend sdpa;
-    bool keep_gradients;           /* zero_grad(set_to_none=False) */
+    bool keep_gradients; /* zero_grad(set_to_none=False) */
     bool no_zero_grad;
     bool del_logits, del_outputs, del_before_forward;
-    int64_t chunked_loss;          /* slices; 0 = whole */
+    int64_t chunked_loss; /* slices; 0 = whole */
     bool chunk_no_checkpoint;
     struct ool_lora lora;
-    int64_t frozen_blocks;         /* embeddings and the first n blocks; -1 = none, OOL_FROZEN_TRUNK, OOL_FROZEN_ALL */
+    int64_t
+        frozen_blocks; /* embeddings and the first n blocks; -1 = none, OOL_FROZEN_TRUNK, OOL_FROZEN_ALL */
     bool save_on_cpu, cpu_offload, optimizer_in_backward;
     enum ool_clip clip;
-    bool empty_cache;              /* after forward, backward and zero_grad, with marks of their own */
+    bool empty_cache; /* after forward, backward and zero_grad, with marks of their own */
     bool no_autocast_cache;
-    bool collect_garbage;          /* del + gc.collect() between steps: no effect where nothing is cyclic */
+    bool collect_garbage; /* del + gc.collect() between steps: no effect where nothing is cyclic */
     enum ool_leak leak;
     enum ool_cache cache;
     enum ool_grad_mode generate_mode; /* no_grad is the default of generation */
-    bool all_logits;               /* hf generation: logits of every position, not only the last */
-    bool use_cache;                /* hf training/inference: the model also returns its cache */
-    bool unload;                   /* at the end the model, its optimizer and all else are dropped */
+    bool all_logits; /* hf generation: logits of every position, not only the last */
+    bool use_cache;  /* hf training/inference: the model also returns its cache */
+    bool unload;     /* at the end the model, its optimizer and all else are dropped */
 };
 #define OOL_FROZEN_NONE (-1)
 #define OOL_FROZEN_TRUNK (-2) /* only the head trains */
 #define OOL_FROZEN_ALL (-3)
 
-void ool_workload_init(struct ool_workload *workload); /* a GPT training step with every switch off */
+void ool_workload_init(
+    struct ool_workload *workload); /* a GPT training step with every switch off */
 
 /* What lowering learned besides the program. */
 struct ool_workload_facts {
@@ -145,12 +153,12 @@ struct ool_workload_facts {
  * Errors: OOL_E_COMBINATION, OOL_E_UNSUPPORTED (a family or switch that cannot be expressed, with the
  *         reason), OOL_E_HOST_OOM. On error the program holds a prefix and must be thrown away.
  */
-enum ool_status ool_workload_lower(const struct ool_workload *workload, const struct ool_tape_config *tape,
-                                   struct ool_program *program, struct ool_workload_facts *facts,
-                                   struct ool_error *err);
+enum ool_status ool_workload_lower(const struct ool_workload *workload,
+                                   const struct ool_tape_config *tape, struct ool_program *program,
+                                   struct ool_workload_facts *facts, struct ool_error *err);
 
 /* The model's parameter count alone, without lowering a step. */
-enum ool_status ool_workload_count(const struct ool_workload *workload, struct ool_workload_facts *facts,
-                                   struct ool_error *err);
+enum ool_status ool_workload_count(const struct ool_workload *workload,
+                                   struct ool_workload_facts *facts, struct ool_error *err);
 
 #endif
