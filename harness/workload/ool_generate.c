@@ -88,6 +88,8 @@ static void unload(struct decoder *d)
     for (int64_t i = 0; d->cache && i < d->cache->n_layers; i++) {
         ool_del(t, &d->cache->k[i]);
         ool_del(t, &d->cache->v[i]);
+        if (d->cache->length)
+            ool_del(t, &d->cache->length[i]);
     }
     ool_net_drop(d->net, d->net->root);
     ool_phase(t, "unload");

@@ -157,6 +157,16 @@ struct ool_tensor *ool_hf_causal_mask(struct ool_net *net, struct ool_tensor *em
     return eager ? additive_mask(t, ool_dtype(embeds), mask) : mask;
 }
 
+struct ool_tensor *ool_hf_heads(struct ool_net *net, struct ool_module *linear,
+                                struct ool_tensor *x, int64_t head_dim)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *y = ool_linear_call(net, linear, x);
+
+    y = ool_view(t, y, OOL_SHAPE(ool_size(y, 0), ool_size(y, 1), -1, head_dim));
+    return ool_transpose(t, y, 1, 2);
+}
+
 /* --- activations, head and loss --------------------------------------------------------------- */
 
 /* 0.5 * x * (1 + tanh(c * (x + 0.044715 * pow(x, 3)))) */

@@ -42,6 +42,10 @@ struct ool_tensor *ool_hf_positions(struct ool_net *net, int64_t n, struct ool_h
 struct ool_tensor *ool_hf_causal_mask(struct ool_net *net, struct ool_tensor *embeds,
                                       const struct ool_kv *cache, struct ool_tensor *positions);
 
+/* A linear's result as (b, heads, s, head_dim). */
+struct ool_tensor *ool_hf_heads(struct ool_net *net, struct ool_module *linear,
+                                struct ool_tensor *x, int64_t head_dim);
+
 /* --- attention -------------------------------------------------------------------------------- */
 
 enum ool_hf_softmax {
@@ -57,8 +61,8 @@ struct ool_hf_attention {
     struct ool_tensor *mask, *bias;
 };
 /* The attention interface of the model (sdpa or eager) over (b, heads, s, d), held by the caller.
- * The result is (b, s, heads, d), contiguous; *weights gets the floating weights, NULL under sdpa.
- */
+ * The result is (b, s, heads, d), contiguous; the variable *weights gets the weights, NULL
+ * under sdpa. */
 struct ool_tensor *ool_hf_attend(struct ool_net *net, struct ool_tensor *q, struct ool_tensor *k,
                                  struct ool_tensor *v, const struct ool_hf_attention *args,
                                  struct ool_tensor **weights);
@@ -66,9 +70,11 @@ struct ool_tensor *ool_hf_attend(struct ool_net *net, struct ool_tensor *q, stru
 void ool_hf_cache_update(struct ool_net *net, struct ool_kv *cache, int64_t layer,
                          struct ool_tensor **k, struct ool_tensor **v);
 void ool_hf_cache_open(struct ool_net *net, struct ool_kv *cache);
-/* A DynamicCache() of this call's own, as use_cache makes it; NULL if the call brings one or wants
- * none. */
-struct ool_kv *ool_hf_cache_of(struct ool_net *net, const struct ool_call *call);
+/* A dynamic cache that a call makes for itself (use_cache); emptied by ool_hf_cache_keep(). */
+struct ool_kv *ool_hf_cache_add(struct ool_net *net, int64_t n_layers);
+/* The cache that the blocks write to: the call's, else its own one if it wants any; none under
+ * checkpoints, which would write twice. */
+struct ool_kv *ool_hf_cache_of(const struct ool_net *net, struct ool_kv *own, bool wanted);
 /* The cache of this call's own becomes a part of what the output keeps. */
 void ool_hf_cache_keep(struct ool_net *net, struct ool_output *out, struct ool_kv *cache);
 

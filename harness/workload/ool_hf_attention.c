@@ -49,7 +49,6 @@ static struct ool_tensor *attend_eagerly(struct ool_net *net, struct ool_tensor 
     ool_set(t, &y, ool_contiguous(t, ool_transpose(t, y, 1, 2)));
     ool_del(t, &keys);
     ool_del(t, &values);
-    *weights = ool_return(t, weights);
     return ool_return(t, &y);
 }
 
@@ -123,7 +122,7 @@ struct ool_tensor *ool_hf_attend(struct ool_net *net, struct ool_tensor *q, stru
                                  struct ool_tensor *v, const struct ool_hf_attention *args,
                                  struct ool_tensor **weights)
 {
-    *weights = NULL;
+    ool_del(net->tape, weights);
     if (!q || !k || !v)
         return NULL;
     if (net->model.attention == OOL_ATTENTION_EAGER)
@@ -172,7 +171,7 @@ void ool_hf_cache_update(struct ool_net *net, struct ool_kv *cache, int64_t laye
 {
     enum ool_category old;
 
-    if (!cache || !*k || !*v)
+    if (!cache || !*k || !*v || (cache->kind == OOL_CACHE_STATIC && !cache->length))
         return;
     old = ool_categorize(net->tape, OOL_CATEGORY_KV_CACHE);
     if (cache->kind == OOL_CACHE_STATIC) {
@@ -199,9 +198,19 @@ struct ool_kv *ool_hf_cache_add(struct ool_net *net, int64_t n_layers)
     return cache->k && cache->v ? cache : NULL;
 }
 
+struct ool_kv *ool_hf_cache_of(const struct ool_net *net, struct ool_kv *own, bool wanted)
+{
+    if (net->workload->checkpoint != OOL_CHECKPOINT_NONE && net->training)
+        return NULL;
+    if (net->call->cache)
+        return net->call->cache;
+    return wanted ? own : NULL;
+}
+
 void ool_hf_cache_keep(struct ool_net *net, struct ool_output *out, struct ool_kv *cache)
 {
-    for (int64_t i = 0; cache && i < cache->n_layers; i++) {
+    /* a Python list lets go of its last item first */
+    for (int64_t i = cache ? cache->n_layers - 1 : -1; i >= 0; i--) {
         ool_output_keep(net, out, cache->k[i]);
         ool_del(net->tape, &cache->k[i]);
         ool_output_keep(net, out, cache->v[i]);
@@ -211,6 +220,6 @@ void ool_hf_cache_keep(struct ool_net *net, struct ool_output *out, struct ool_k
 
 void ool_hf_cache_open(struct ool_net *net, struct ool_kv *cache)
 {
-    (void)net; /* both kinds make their tensors in the first call */
-    (void)cache;
+    /* both kinds make their tensors in the first call */
+    cache->length = ool_net_alloc(net, (size_t)cache->n_layers, sizeof(*cache->length));
 }

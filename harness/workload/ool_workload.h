@@ -59,6 +59,11 @@ struct ool_model {
     int tied;       /* -1 = the family's default, 0, 1 */
     bool inplace;   /* MLP's ReLU */
     int64_t window; /* sliding window; -1 = none */
+    /* hf alone; 0 is the default */
+    int64_t embedding;        /* OPT's word_embed_proj_dim; 0 = hidden */
+    bool post_norm;           /* OPT's do_layer_norm_before = false */
+    int64_t relative_buckets; /* T5's relative_attention_num_buckets; 0 = 32 */
+    bool gated;               /* T5's feed_forward_proj = "gated-gelu" */
 };
 void ool_model_init(struct ool_model *model); /* every field at its default */
 

@@ -1,0 +1,267 @@
+/* BertForMaskedLM of transformers. */
+#include "ool_hf.h"
+
+struct bert {
+    struct ool_module *bert, *embeddings, *word, *position, *type, *norm, *encoder, **blocks;
+    struct ool_module *cls, *transform, *dense, *transform_norm, *decoder;
+};
+
+struct block {
+    struct ool_module *attention, *self, *query, *key, *value, *out, *dense, *out_norm;
+    struct ool_module *intermediate, *up, *output, *down, *output_norm;
+};
+
+static void defaults(struct ool_net *net, struct ool_model *m)
+{
+    ool_hf_default(&m->vocab, 30522);
+    ool_hf_default(&m->hidden, 768);
+    ool_hf_default(&m->layers, 12);
+    ool_hf_default(&m->heads, 12);
+    ool_hf_default(&m->ffn, 3072);
+    ool_hf_default(&m->max_seq, 512);
+    ool_hf_default(&m->type_vocab, 2);
+    if (m->dropout < 0)
+        m->dropout = 0.1;
+    if (m->attention_dropout < 0)
+        m->attention_dropout = m->dropout;
+    ool_hf_check_heads(net, m->hidden, m->heads);
+    if (net->workload->seq > m->max_seq)
+        ool_fail(net->tape, OOL_E_COMBINATION, "%lld tokens, but positions for %lld",
+                 (long long)net->workload->seq, (long long)m->max_seq);
+}
+
+static struct ool_module *block_add(struct ool_net *net, struct ool_module *parent, int64_t i)
+{
+    int64_t h = net->model.hidden;
+    struct ool_module *module = ool_hf_list_add(net, parent, "layer", i, OOL_ROLE_BLOCK);
+    struct block *b = ool_net_alloc(net, 1, sizeof(*b));
+
+    if (!module || !b)
+        return NULL;
+    module->state = b;
+    b->attention = ool_module_add(net, module, "attention", -1);
+    b->self = ool_module_add(net, b->attention, "self", -1);
+    b->query = ool_linear_add(net, b->self, "query", h, h, true);
+    b->key = ool_linear_add(net, b->self, "key", h, h, true);
+    b->value = ool_linear_add(net, b->self, "value", h, h, true);
+    b->out = ool_module_add(net, b->attention, "output", -1);
+    b->dense = ool_linear_add(net, b->out, "dense", h, h, true);
+    b->out_norm = ool_layer_norm_add(net, b->out, "LayerNorm", h);
+    b->intermediate = ool_module_add(net, module, "intermediate", -1);
+    b->up = ool_linear_add(net, b->intermediate, "dense", h, net->model.ffn, true);
+    b->output = ool_module_add(net, module, "output", -1);
+    b->down = ool_linear_add(net, b->output, "dense", net->model.ffn, h, true);
+    b->output_norm = ool_layer_norm_add(net, b->output, "LayerNorm", h);
+    return module;
+}
+
+static void embeddings_add(struct ool_net *net, struct bert *g)
+{
+    const struct ool_model *m = &net->model;
+
+    g->embeddings = ool_module_add(net, g->bert, "embeddings", -1);
+    g->word = ool_embedding_add(net, g->embeddings, "word_embeddings", m->vocab, m->hidden);
+    g->position =
+        ool_embedding_add(net, g->embeddings, "position_embeddings", m->max_seq, m->hidden);
+    g->type =
+        ool_embedding_add(net, g->embeddings, "token_type_embeddings", m->type_vocab, m->hidden);
+    g->norm = ool_layer_norm_add(net, g->embeddings, "LayerNorm", m->hidden);
+    ool_buffer_add(net, g->embeddings, "position_ids", OOL_I64, OOL_SHAPE(1, m->max_seq));
+    ool_buffer_add(net, g->embeddings, "token_type_ids", OOL_I64, OOL_SHAPE(1, m->max_seq));
+    if (g->norm)
+        g->norm->role = OOL_ROLE_EMBEDDING;
+}
+
+static void head_add(struct ool_net *net, struct bert *g)
+{
+    const struct ool_model *m = &net->model;
+    struct ool_param *bias;
+
+    g->cls = ool_hf_list_add(net, ool_hf_list_add(net, net->root, "cls", -1, OOL_ROLE_HEAD),
+                             "predictions", -1, OOL_ROLE_HEAD);
+    bias = ool_param_add(net, g->cls, "bias", OOL_SHAPE(m->vocab));
+    g->transform = ool_module_add(net, g->cls, "transform", -1);
+    g->dense = ool_linear_add(net, g->transform, "dense", m->hidden, m->hidden, true);
+    g->transform_norm = ool_layer_norm_add(net, g->transform, "LayerNorm", m->hidden);
+    g->decoder = ool_linear_add(net, g->cls, "decoder", m->hidden, m->vocab, true);
+    if (m->tied != 0)
+        ool_module_tie(net, g->decoder, g->word);
+    if (m->tied != 0 && g->decoder && g->decoder->n_params == 2)
+        g->decoder->params[1] = bias;
+}
+
+static void build(struct ool_net *net)
+{
+    const struct ool_model *m = &net->model;
+    struct bert *g = ool_net_alloc(net, 1, sizeof(*g));
+
+    if (!g)
+        return;
+    net->root->state = g;
+    net->deferred = true;
+    g->bert = ool_module_add(net, net->root, "bert", -1);
+    embeddings_add(net, g);
+    g->encoder = ool_module_add(net, g->bert, "encoder", -1);
+    g->blocks = ool_net_alloc(net, (size_t)m->layers, sizeof(struct ool_module *));
+    for (int64_t i = 0; g->blocks && i < m->layers; i++)
+        g->blocks[i] = block_add(net, g->encoder, i);
+    head_add(net, g);
+    ool_net_materialize(net, net->root);
+}
+
+static struct ool_tensor *embeddings(struct ool_net *net, const struct bert *g,
+                                     struct ool_tensor *ids)
+{
+    struct ool_tape *t = net->tape;
+    int64_t batch = ool_size(ids, 0), n = ool_size(ids, 1);
+    struct ool_tensor *types = NULL, *positions = NULL, *words = NULL, *buffered = NULL;
+    struct ool_tensor *of_types = NULL, *y = NULL, *of_positions = NULL;
+
+    ool_module_enter(net, g->embeddings);
+    ool_set(t, &positions, ool_slice(t, g->embeddings->params[0]->tensor, 1, 0, n));
+    ool_set(t, &buffered, ool_gather(t, g->embeddings->params[1]->tensor, 1, positions));
+    ool_set(t, &types, ool_expand(t, buffered, OOL_SHAPE(batch, n)));
+    ool_set(t, &words, ool_hf_embedding_call(net, g->word, ids, true));
+    ool_set(t, &of_types, ool_embedding_call(net, g->type, types));
+    ool_set(t, &y, ool_add(t, words, of_types));
+    ool_set(t, &of_positions, ool_embedding_call(net, g->position, positions));
+    ool_set(t, &y, ool_add(t, y, of_positions));
+    ool_set(t, &y, ool_layer_norm_call(net, g->norm, y));
+    ool_set(t, &y, ool_dropout_call(net, y, net->model.dropout));
+    ool_del(t, &types);
+    ool_del(t, &positions);
+    ool_del(t, &words);
+    ool_del(t, &buffered);
+    ool_del(t, &of_types);
+    ool_del(t, &of_positions);
+    return ool_module_leave(net, g->embeddings, ool_return(t, &y));
+}
+
+static struct ool_tensor *self_attention(struct ool_net *net, const struct block *b,
+                                         struct ool_tensor *x, struct ool_tensor **weights)
+{
+    struct ool_tape *t = net->tape;
+    const struct ool_model *m = &net->model;
+    struct ool_hf_attention args = {.softmax = OOL_HF_SOFTMAX,
+                                    .groups = 1,
+                                    .dropout = net->training ? m->attention_dropout : 0};
+    int64_t d = m->hidden / m->heads;
+    struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *y = NULL;
+
+    ool_module_enter(net, b->self);
+    ool_set(t, &q, ool_hf_heads(net, b->query, x, d));
+    ool_set(t, &k, ool_hf_heads(net, b->key, x, d));
+    ool_set(t, &v, ool_hf_heads(net, b->value, x, d));
+    ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
+    ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(ool_size(x, 0), ool_size(x, 1), m->hidden)));
+    ool_del(t, &q);
+    ool_del(t, &k);
+    ool_del(t, &v);
+    return ool_module_leave(net, b->self, ool_return(t, &y));
+}
+
+/* BertSelfOutput and BertOutput: LayerNorm(dropout(dense(x)) + residual) */
+static struct ool_tensor *add_and_norm(struct ool_net *net, struct ool_module *module,
+                                       struct ool_module *dense, struct ool_module *norm,
+                                       struct ool_tensor *x, struct ool_tensor *residual)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *y = NULL;
+
+    ool_enter(t, x);
+    ool_module_enter(net, module);
+    ool_set(t, &y, ool_linear_call(net, dense, x));
+    ool_set(t, &y, ool_dropout_call(net, y, net->model.dropout));
+    ool_set(t, &y, ool_layer_norm_call(net, norm, ool_add(t, y, residual)));
+    ool_leave(t, x);
+    return ool_module_leave(net, module, ool_return(t, &y));
+}
+
+static struct ool_tensor *intermediate(struct ool_net *net, const struct block *b,
+                                       struct ool_tensor *x)
+{
+    struct ool_tensor *y = NULL;
+
+    ool_module_enter(net, b->intermediate);
+    ool_set(net->tape, &y, ool_linear_call(net, b->up, x));
+    ool_set(net->tape, &y, ool_hf_gelu(net, y, OOL_GELU_KIND_ERF));
+    return ool_module_leave(net, b->intermediate, ool_return(net->tape, &y));
+}
+
+static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *module,
+                                        struct ool_tensor *const *inputs, int n)
+{
+    const struct block *b = module->state;
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *attended = NULL, *weights = NULL, *wide = NULL, *y;
+
+    (void)n;
+    ool_module_enter(net, module);
+    ool_module_enter(net, b->attention);
+    ool_set(t, &attended, self_attention(net, b, inputs[0], &weights));
+    ool_set(t, &attended, add_and_norm(net, b->out, b->dense, b->out_norm, attended, inputs[0]));
+    ool_module_leave(net, b->attention, NULL);
+    ool_set(t, &wide, intermediate(net, b, attended));
+    y = add_and_norm(net, b->output, b->down, b->output_norm, wide, attended);
+    ool_del(t, &wide);
+    ool_del(t, &weights);
+    ool_del(t, &attended);
+    return ool_module_leave(net, module, y);
+}
+
+static struct ool_tensor *bert(struct ool_net *net, const struct bert *g, struct ool_tensor *ids)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *embedded = NULL, *y;
+
+    ool_module_enter(net, g->bert);
+    ool_set(t, &embedded, embeddings(net, g, ids));
+    ool_module_enter(net, g->encoder);
+    y = ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embedded, NULL, 0);
+    ool_module_leave(net, g->encoder, NULL);
+    ool_del(t, &embedded);
+    return ool_module_leave(net, g->bert, y);
+}
+
+static struct ool_tensor *predictions(struct ool_net *net, const struct bert *g,
+                                      struct ool_tensor *x)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *y = NULL;
+
+    ool_module_enter(net, g->cls);
+    ool_module_enter(net, g->transform);
+    ool_set(t, &y, ool_linear_call(net, g->dense, x));
+    ool_set(t, &y, ool_hf_gelu(net, y, OOL_GELU_KIND_ERF));
+    ool_set(t, &y, ool_layer_norm_call(net, g->transform_norm, y));
+    ool_module_leave(net, g->transform, NULL);
+    ool_set(t, &y, ool_linear_call(net, g->decoder, y));
+    return ool_module_leave(net, g->cls, ool_return(t, &y));
+}
+
+static void forward(struct ool_net *net, const struct ool_call *call, struct ool_output *out)
+{
+    const struct bert *g = net->root->state;
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *sequence = NULL, *scores = NULL, *loss = NULL;
+
+    ool_set(t, &sequence, bert(net, g, call->x));
+    ool_set(t, &scores, predictions(net, g, sequence));
+    if (call->loss)
+        ool_set(t, &loss,
+                ool_cross_entropy(t, ool_view(t, scores, OOL_SHAPE(-1, net->model.vocab)),
+                                  ool_view(t, call->y, OOL_SHAPE(-1)), 0, OOL_LOSS_MEAN));
+    ool_hf_output(net, out, loss, scores);
+    ool_del(t, &sequence);
+    ool_del(t, &scores);
+    ool_del(t, &loss);
+}
+
+const struct ool_family_ops ool_hf_bert = {
+    .family = OOL_FAMILY_BERT,
+    .formulation = OOL_HF,
+    .defaults = defaults,
+    .build = build,
+    .inputs = ool_token_inputs,
+    .forward = forward,
+};
