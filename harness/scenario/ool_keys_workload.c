@@ -11,99 +11,164 @@
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define MOST INT64_C(1000000000)
 
+/* clang-format off */
 static const struct ool_word families[] = {
 #define XX(name, text) {text, OOL_FAMILY_##name, text " models"},
     OOL_FAMILY_MAP(XX)
 #undef XX
-        {0}};
+        {NULL, 0, NULL}};
+/* clang-format on */
 
-static const struct ool_word formulations[] = {{"plain", OOL_PLAIN, "plain PyTorch modules"},
-                                               {"hf", OOL_HF, "Hugging Face transformers"},
-                                               {0}};
+static const struct ool_word formulations[] = {
+    {"plain", OOL_PLAIN, "plain PyTorch modules"    },
+    {"hf",    OOL_HF,    "Hugging Face transformers"},
+    {NULL,    0,         NULL                       }
+};
 
 static const struct ool_word attentions[] = {
-    {"sdpa", OOL_ATTENTION_SDPA, "scaled_dot_product_attention, which keeps no score matrix"},
-    {"eager", OOL_ATTENTION_EAGER, "scores, softmax and product as operators of their own"},
-    {0}};
+    {"sdpa",  OOL_ATTENTION_SDPA,  "scaled_dot_product_attention, which keeps no score matrix"},
+    {"eager", OOL_ATTENTION_EAGER, "scores, softmax and product as operators of their own"    },
+    {NULL,    0,                   NULL                                                       }
+};
 
 static const struct ool_word gelus[] = {
-    {"default", OOL_GELU_KIND_DEFAULT, "the family's own"},
-    {"erf", OOL_GELU_KIND_ERF, "one operator, exact"},
-    {"tanh", OOL_GELU_KIND_TANH, "one operator, tanh approximation"},
-    {"new", OOL_GELU_KIND_NEW, "tanh approximation written out as eight operators"},
-    {0}};
+    {"default", OOL_GELU_KIND_DEFAULT, "the family's own"                                 },
+    {"erf",     OOL_GELU_KIND_ERF,     "one operator, exact"                              },
+    {"tanh",    OOL_GELU_KIND_TANH,    "one operator, tanh approximation"                 },
+    {"new",     OOL_GELU_KIND_NEW,     "tanh approximation written out as eight operators"},
+    {NULL,      0,                     NULL                                               }
+};
 
-static const struct ool_word norms[] = {{"elementary", OOL_NORM_ELEMENTARY, "an operator a step"},
-                                        {"fused", OOL_NORM_FUSED, "torch.nn.functional.rms_norm"},
-                                        {0}};
+static const struct ool_word norms[] = {
+    {"elementary", OOL_NORM_ELEMENTARY, "an operator a step"          },
+    {"fused",      OOL_NORM_FUSED,      "torch.nn.functional.rms_norm"},
+    {NULL,         0,                   NULL                          }
+};
 
 static const struct ool_word gqas[] = {
-    {"repeat", OOL_GQA_REPEAT, "keys and values are copied to all heads"},
+    {"repeat", OOL_GQA_REPEAT, "keys and values are copied to all heads"   },
     {"native", OOL_GQA_NATIVE, "enable_gqa of scaled_dot_product_attention"},
-    {0}};
+    {NULL,     0,              NULL                                        }
+};
 
-static void take_preset(struct ool_reader *reader, const struct ool_cursor *cursor, void *base, int64_t value,
-                        const char *text)
+static void take_preset(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
+                        int64_t value, const char *text)
 {
     (void)value;
     ool_reader_preset(reader, cursor, text, base);
 }
 
-#define DIMENSION(text, field, low, names, words)                                                  \
-    {                                                                                              \
-        .name = text, .kind = OOL_KEY_INTEGER, M(field), .min = low, .max = MOST, .matrix = true,  \
-        .aliases = names, .doc = words                                                             \
+#define DIMENSION(text, field, low, names, words)                                                 \
+    {                                                                                             \
+        .name = text, .kind = OOL_KEY_INTEGER, M(field), .min = low, .max = MOST, .matrix = true, \
+        .aliases = names, .doc = words                                                            \
     }
 
 #define MODEL_KEYS                                                                                 \
-    {.name = "family", .kind = OOL_KEY_WORD, M(family), .words = families, .matrix = true,         \
+    {.name = "family",                                                                             \
+     .kind = OOL_KEY_WORD,                                                                         \
+     M(family),                                                                                    \
+     .words = families,                                                                            \
+     .matrix = true,                                                                               \
      .doc = "kind of network"},                                                                    \
-    {.name = "formulation", .kind = OOL_KEY_WORD, M(formulation), .words = formulations,           \
-     .fallback = "\"plain\"", .matrix = true, .doc = "who wrote the modules"},                     \
-    {.name = "transformers", .kind = OOL_KEY_RELEASE, M(transformers), .max = 100, .matrix = true, \
-     .doc = "release of transformers; 5.23 if absent"},                                            \
-    DIMENSION("vocab", vocab, 1, "vocab_size", "words of the vocabulary"),                         \
-    DIMENSION("layers", layers, 1, "n_layer num_layers num_hidden_layers",                         \
-              "blocks; of an encoder and decoder pair: of the encoder"),                           \
-    DIMENSION("hidden", hidden, 1, "n_embd d_model hidden_size", "width"),                         \
-    DIMENSION("heads", heads, 1, "n_head num_heads num_attention_heads", "attention heads"),       \
-    DIMENSION("kv_heads", kv_heads, 1, "kv num_key_value_heads", "heads of keys and values"),      \
-    DIMENSION("head_dim", head_dim, 1, "d_kv", "width of a head; hidden / heads if absent"),       \
-    DIMENSION("ffn", ffn, 1, "n_inner d_ff ffn_dim intermediate_size", "width of the feed-forward part"), \
-    DIMENSION("max_seq", max_seq, 1, "n_positions max_position_embeddings", "most positions"),     \
-    DIMENSION("decoder_layers", decoder_layers, 1, "num_decoder_layers", "blocks of the decoder"), \
-    DIMENSION("resolution", resolution, 1, "res image_size", "pixels a side"),                     \
-    DIMENSION("patch", patch, 1, "patch_size", "pixels a side of a patch"),                        \
-    DIMENSION("channels", channels, 1, "num_channels", "channels of an image"),                    \
-    DIMENSION("classes", classes, 1, "num_labels", "outputs of a classifier"),                     \
-    DIMENSION("inputs", inputs, 1, "inp", "inputs of an MLP"),                                     \
-    DIMENSION("type_vocab", type_vocab, 1, "type_vocab_size", "token types of BERT"),              \
-    {.name = "dropout", .kind = OOL_KEY_NUMBER, M(dropout), .least = 0, .most = 1, .matrix = true, \
-     .doc = "share that dropout zeroes; the family's own if absent"},                              \
-    {.name = "attention_dropout", .kind = OOL_KEY_NUMBER, M(attention_dropout), .least = 0,        \
-     .most = 1, .matrix = true, .doc = "the same within attention; dropout's if absent"},          \
-    {.name = "attention", .kind = OOL_KEY_WORD, M(attention), .words = attentions,                 \
-     .fallback = "\"sdpa\"", .matrix = true, .aliases = "attn attn_implementation",                \
-     .doc = "how attention is computed"},                                                          \
-    {.name = "gelu", .kind = OOL_KEY_WORD, M(gelu), .words = gelus, .fallback = "\"default\"",     \
-     .matrix = true, .doc = "form of GELU"},                                                       \
-    {.name = "norm", .kind = OOL_KEY_WORD, M(norm), .words = norms, .fallback = "\"elementary\"",  \
-     .matrix = true, .doc = "RMSNorm of the plain Llama"},                                         \
-    {.name = "gqa", .kind = OOL_KEY_WORD, M(gqa), .words = gqas, .fallback = "\"repeat\"",         \
-     .matrix = true, .doc = "fewer key than query heads: how"},                                    \
-    {.name = "tied", .kind = OOL_KEY_BOOL, M(tied), .matrix = true,                                \
-     .aliases = "tie_word_embeddings",                                                             \
-     .doc = "the head shares the embedding's weight; the family's own if absent"},                 \
-    {.name = "inplace", .kind = OOL_KEY_BOOL, M(inplace), .fallback = "false", .matrix = true,     \
-     .doc = "ReLU of an MLP writes over its input"},                                               \
-    DIMENSION("window", window, 1, "sliding_window", "tokens of a sliding attention window")
+        {.name = "formulation",                                                                    \
+         .kind = OOL_KEY_WORD,                                                                     \
+         M(formulation),                                                                           \
+         .words = formulations,                                                                    \
+         .fallback = "\"plain\"",                                                                  \
+         .matrix = true,                                                                           \
+         .doc = "who wrote the modules"},                                                          \
+        {.name = "transformers",                                                                   \
+         .kind = OOL_KEY_RELEASE,                                                                  \
+         M(transformers),                                                                          \
+         .max = 100,                                                                               \
+         .matrix = true,                                                                           \
+         .doc = "release of transformers; 5.23 if absent"},                                        \
+        DIMENSION("vocab", vocab, 1, "vocab_size", "words of the vocabulary"),                     \
+        DIMENSION("layers", layers, 1, "n_layer num_layers num_hidden_layers",                     \
+                  "blocks; of an encoder and decoder pair: of the encoder"),                       \
+        DIMENSION("hidden", hidden, 1, "n_embd d_model hidden_size", "width"),                     \
+        DIMENSION("heads", heads, 1, "n_head num_heads num_attention_heads", "attention heads"),   \
+        DIMENSION("kv_heads", kv_heads, 1, "kv num_key_value_heads", "heads of keys and values"),  \
+        DIMENSION("head_dim", head_dim, 1, "d_kv", "width of a head; hidden / heads if absent"),   \
+        DIMENSION("ffn", ffn, 1, "n_inner d_ff ffn_dim intermediate_size",                         \
+                  "width of the feed-forward part"),                                               \
+        DIMENSION("max_seq", max_seq, 1, "n_positions max_position_embeddings", "most positions"), \
+        DIMENSION("decoder_layers", decoder_layers, 1, "num_decoder_layers",                       \
+                  "blocks of the decoder"),                                                        \
+        DIMENSION("resolution", resolution, 1, "res image_size", "pixels a side"),                 \
+        DIMENSION("patch", patch, 1, "patch_size", "pixels a side of a patch"),                    \
+        DIMENSION("channels", channels, 1, "num_channels", "channels of an image"),                \
+        DIMENSION("classes", classes, 1, "num_labels", "outputs of a classifier"),                 \
+        DIMENSION("inputs", inputs, 1, "inp", "inputs of an MLP"),                                 \
+        DIMENSION("type_vocab", type_vocab, 1, "type_vocab_size", "token types of BERT"),          \
+        {.name = "dropout",                                                                        \
+         .kind = OOL_KEY_NUMBER,                                                                   \
+         M(dropout),                                                                               \
+         .least = 0,                                                                               \
+         .most = 1,                                                                                \
+         .matrix = true,                                                                           \
+         .doc = "share that dropout zeroes; the family's own if absent"},                          \
+        {.name = "attention_dropout",                                                              \
+         .kind = OOL_KEY_NUMBER,                                                                   \
+         M(attention_dropout),                                                                     \
+         .least = 0,                                                                               \
+         .most = 1,                                                                                \
+         .matrix = true,                                                                           \
+         .doc = "the same within attention; dropout's if absent"},                                 \
+        {.name = "attention",                                                                      \
+         .kind = OOL_KEY_WORD,                                                                     \
+         M(attention),                                                                             \
+         .words = attentions,                                                                      \
+         .fallback = "\"sdpa\"",                                                                   \
+         .matrix = true,                                                                           \
+         .aliases = "attn attn_implementation",                                                    \
+         .doc = "how attention is computed"},                                                      \
+        {.name = "gelu",                                                                           \
+         .kind = OOL_KEY_WORD,                                                                     \
+         M(gelu),                                                                                  \
+         .words = gelus,                                                                           \
+         .fallback = "\"default\"",                                                                \
+         .matrix = true,                                                                           \
+         .doc = "form of GELU"},                                                                   \
+        {.name = "norm",                                                                           \
+         .kind = OOL_KEY_WORD,                                                                     \
+         M(norm),                                                                                  \
+         .words = norms,                                                                           \
+         .fallback = "\"elementary\"",                                                             \
+         .matrix = true,                                                                           \
+         .doc = "RMSNorm of the plain Llama"},                                                     \
+        {.name = "gqa",                                                                            \
+         .kind = OOL_KEY_WORD,                                                                     \
+         M(gqa),                                                                                   \
+         .words = gqas,                                                                            \
+         .fallback = "\"repeat\"",                                                                 \
+         .matrix = true,                                                                           \
+         .doc = "fewer key than query heads: how"},                                                \
+        {.name = "tied",                                                                           \
+         .kind = OOL_KEY_BOOL,                                                                     \
+         M(tied),                                                                                  \
+         .matrix = true,                                                                           \
+         .aliases = "tie_word_embeddings",                                                         \
+         .doc = "the head shares the embedding's weight; the family's own if absent"},             \
+        {.name = "inplace",                                                                        \
+         .kind = OOL_KEY_BOOL,                                                                     \
+         M(inplace),                                                                               \
+         .fallback = "false",                                                                      \
+         .matrix = true,                                                                           \
+         .doc = "ReLU of an MLP writes over its input"},                                           \
+        DIMENSION("window", window, 1, "sliding_window", "tokens of a sliding attention window")
 
+/* clang-format off */
 static const struct ool_key model_keys[] = {
     {.name = "preset", .kind = OOL_KEY_NAME, .matrix = true, .take = take_preset,
      .doc = "name of a file in models/; its dimensions hold unless given here"},
     MODEL_KEYS};
+/* clang-format on */
 
+/* clang-format off */
 static const struct ool_key preset_dimension_keys[] = {MODEL_KEYS};
+/* clang-format on */
 
 static void begin_model(void *base)
 {
@@ -116,15 +181,16 @@ static void finish_model(struct ool_reader *reader, const struct ool_cursor *cur
 
     if (m->hidden > 0 && m->heads > 0 && m->head_dim < 0 && m->hidden % m->heads != 0)
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
-                           "%lld heads do not divide a width of %lld", (long long)m->heads, (long long)m->hidden);
+                           "%lld heads do not divide a width of %lld", (long long)m->heads,
+                           (long long)m->hidden);
     if (m->heads > 0 && m->kv_heads > 0 && m->heads % m->kv_heads != 0)
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
-                           "%lld heads of keys and values do not divide %lld heads", (long long)m->kv_heads,
-                           (long long)m->heads);
+                           "%lld heads of keys and values do not divide %lld heads",
+                           (long long)m->kv_heads, (long long)m->heads);
     if (m->resolution > 0 && m->patch > 0 && m->resolution % m->patch != 0)
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
-                           "patches of %lld pixels do not divide an image of %lld", (long long)m->patch,
-                           (long long)m->resolution);
+                           "patches of %lld pixels do not divide an image of %lld",
+                           (long long)m->patch, (long long)m->resolution);
 }
 
 static const char *const model_any[] = {"preset", "family", NULL};
@@ -149,6 +215,7 @@ static const struct ool_keys preset_dimensions = {.name = "dimensions",
                                                   .finish = finish_model};
 
 #define P(field) AT(struct ool_preset, field)
+/* clang-format off */
 static const struct ool_key preset_keys[] = {
     {.name = "title", .kind = OOL_KEY_TEXT, P(title), .min = 1, .max = 200, .required = true, .doc = "the model's name"},
     {.name = "description", .kind = OOL_KEY_TEXT, P(description), .max = 4000, .doc = "what is special about it"},
@@ -156,35 +223,40 @@ static const struct ool_key preset_keys[] = {
     {.name = "source", .kind = OOL_KEY_TEXT, P(source), .max = 1000, .doc = "where count and dimensions come from"},
     {.name = "model", .kind = OOL_KEY_OBJECT, P(model), .required = true, .object = &preset_dimensions,
      .doc = "family and dimensions"}};
+/* clang-format on */
 const struct ool_keys ool_keys_preset = {
     .name = "preset", .doc = "a model preset", .keys = preset_keys, .n_keys = COUNT(preset_keys)};
 
 /* --- the optimizer: relative to the workload, since "none" is a word of its kind ------------------- */
 
-static const struct ool_word optimizers[] = {{"none", -1, "no optimizer"},
-                                             {"sgd", OOL_SGD, "torch.optim.SGD"},
-                                             {"adam", OOL_ADAM, "torch.optim.Adam"},
-                                             {"adamw", OOL_ADAMW, "torch.optim.AdamW"},
-                                             {"rmsprop", OOL_RMSPROP, "torch.optim.RMSprop"},
-                                             {"adagrad", OOL_ADAGRAD, "torch.optim.Adagrad"},
-                                             {"adadelta", OOL_ADADELTA, "torch.optim.Adadelta"},
-                                             {"adamax", OOL_ADAMAX, "torch.optim.Adamax"},
-                                             {"nadam", OOL_NADAM, "torch.optim.NAdam"},
-                                             {"radam", OOL_RADAM, "torch.optim.RAdam"},
-                                             {"adafactor", OOL_ADAFACTOR, "torch.optim.Adafactor"},
-                                             {"rprop", OOL_RPROP, "torch.optim.Rprop"},
-                                             {"asgd", OOL_ASGD, "torch.optim.ASGD"},
-                                             {0}};
+static const struct ool_word optimizers[] = {
+    {"none",      -1,            "no optimizer"         },
+    {"sgd",       OOL_SGD,       "torch.optim.SGD"      },
+    {"adam",      OOL_ADAM,      "torch.optim.Adam"     },
+    {"adamw",     OOL_ADAMW,     "torch.optim.AdamW"    },
+    {"rmsprop",   OOL_RMSPROP,   "torch.optim.RMSprop"  },
+    {"adagrad",   OOL_ADAGRAD,   "torch.optim.Adagrad"  },
+    {"adadelta",  OOL_ADADELTA,  "torch.optim.Adadelta" },
+    {"adamax",    OOL_ADAMAX,    "torch.optim.Adamax"   },
+    {"nadam",     OOL_NADAM,     "torch.optim.NAdam"    },
+    {"radam",     OOL_RADAM,     "torch.optim.RAdam"    },
+    {"adafactor", OOL_ADAFACTOR, "torch.optim.Adafactor"},
+    {"rprop",     OOL_RPROP,     "torch.optim.Rprop"    },
+    {"asgd",      OOL_ASGD,      "torch.optim.ASGD"     },
+    {NULL,        0,             NULL                   }
+};
 
 static const struct ool_word implementations[] = {
-    {"default", OOL_IMPL_DEFAULT, "PyTorch's own choice"},
-    {"foreach", OOL_FOREACH, "all parameters in lists: fast, temporaries as large as the parameters"},
-    {"loop", OOL_LOOP, "one parameter after the other"},
-    {"fused", OOL_FUSED, "one kernel, no temporaries"},
-    {0}};
+    {"default", OOL_IMPL_DEFAULT, "PyTorch's own choice"                    },
+    {"foreach", OOL_FOREACH,
+     "all parameters in lists: fast, temporaries as large as the parameters"},
+    {"loop",    OOL_LOOP,         "one parameter after the other"           },
+    {"fused",   OOL_FUSED,        "one kernel, no temporaries"              },
+    {NULL,      0,                NULL                                      }
+};
 
-static void take_optimizer(struct ool_reader *reader, const struct ool_cursor *cursor, void *base, int64_t value,
-                           const char *text)
+static void take_optimizer(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
+                           int64_t value, const char *text)
 {
     struct ool_workload *w = base;
 
@@ -194,6 +266,7 @@ static void take_optimizer(struct ool_reader *reader, const struct ool_cursor *c
         w->optimizer.kind = (enum ool_optimizer_kind)value;
 }
 
+/* clang-format off */
 static const struct ool_key optimizer_keys[] = {
     {.name = "kind", .kind = OOL_KEY_WORD, .words = optimizers, .fallback = "\"adamw\"", .matrix = true,
      .required = true, .take = take_optimizer, .doc = "which"},
@@ -213,6 +286,7 @@ static const struct ool_key optimizer_keys[] = {
      .doc = "steps up the gradient"},
     {.name = "tensor_lr", .kind = OOL_KEY_BOOL, W(optimizer.tensor_lr), .fallback = "false", .matrix = true,
      .doc = "the learning rate is a tensor on the device"}};
+/* clang-format on */
 static const struct ool_keys optimizer = {.name = "optimizer",
                                           .doc = "an optimizer",
                                           .keys = optimizer_keys,
@@ -221,20 +295,26 @@ static const struct ool_keys optimizer = {.name = "optimizer",
 
 /* --- the adapter ----------------------------------------------------------------------------------- */
 
-static const struct ool_word adapters[] = {{"lora", 0, "low-rank matrices beside frozen linears"}, {0}};
-static const struct ool_word adapter_types[] = {{"base", -1, "the base's"},
-                                                {"fp32", OOL_F32, "32 bit"},
-                                                {"bf16", OOL_BF16, "bfloat16"},
-                                                {"fp16", OOL_F16, "16 bit"},
-                                                {0}};
+static const struct ool_word adapters[] = {
+    {"lora", 0, "low-rank matrices beside frozen linears"},
+    {NULL,   0, NULL                                     }
+};
+static const struct ool_word adapter_types[] = {
+    {"base", -1,       "the base's"},
+    {"fp32", OOL_F32,  "32 bit"    },
+    {"bf16", OOL_BF16, "bfloat16"  },
+    {"fp16", OOL_F16,  "16 bit"    },
+    {NULL,   0,        NULL        }
+};
 
-static void take_adapter(struct ool_reader *reader, const struct ool_cursor *cursor, void *base, int64_t value,
-                         const char *text)
+static void take_adapter(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
+                         int64_t value, const char *text)
 {
     (void)reader, (void)cursor, (void)base, (void)value, (void)text; /* lora is the only kind */
 }
 
 #define L(field) AT(struct ool_lora, field)
+/* clang-format off */
 static const struct ool_key adapter_keys[] = {
     {.name = "kind", .kind = OOL_KEY_WORD, .words = adapters, .fallback = "\"lora\"", .take = take_adapter, .doc = "which"},
     {.name = "rank", .kind = OOL_KEY_INTEGER, L(rank), .min = 1, .max = 65536, .required = true, .matrix = true,
@@ -245,74 +325,96 @@ static const struct ool_key adapter_keys[] = {
      .doc = "dropout before the adapter"},
     {.name = "dtype", .kind = OOL_KEY_WORD, L(dtype), .words = adapter_types, .fallback = "\"base\"", .matrix = true,
      .doc = "type of the adapter's weights"}};
+/* clang-format on */
 static const struct ool_keys adapter = {
     .name = "adapter", .doc = "an adapter", .keys = adapter_keys, .n_keys = COUNT(adapter_keys)};
 
 /* --- the workload ---------------------------------------------------------------------------------- */
 
-static const struct ool_word tasks[] = {{"train", OOL_TASK_TRAIN, "forward, backward, optimizer step"},
-                                        {"fine-tune", OOL_TASK_TRAIN, "the same, of a model that is there already"},
-                                        {"infer", OOL_TASK_INFER, "forward only"},
-                                        {"generate", OOL_TASK_GENERATE, "a prompt, then one token after the other"},
-                                        {0}};
+static const struct ool_word tasks[] = {
+    {"train",     OOL_TASK_TRAIN,    "forward, backward, optimizer step"         },
+    {"fine-tune", OOL_TASK_TRAIN,    "the same, of a model that is there already"},
+    {"infer",     OOL_TASK_INFER,    "forward only"                              },
+    {"generate",  OOL_TASK_GENERATE, "a prompt, then one token after the other"  },
+    {NULL,        0,                 NULL                                        }
+};
 static const struct ool_word modes[] = {
-    {"no-grad", OOL_INFER_NO_GRAD, "under torch.no_grad()"},
-    {"inference-mode", OOL_INFER_INFERENCE_MODE, "under torch.inference_mode()"},
-    {"grad", OOL_INFER_GRAD, "eval(), but the graph is kept: the usual mistake"},
-    {"grad-train", OOL_INFER_GRAD_TRAIN, "train() and the graph is kept, no backward"},
-    {0}};
-static const struct ool_word precisions[] = {{"fp32", OOL_FP32, "32 bit"},
-                                             {"bf16", OOL_PURE_BF16, "weights and all else in bfloat16"},
-                                             {"fp16", OOL_PURE_FP16, "weights and all else in 16 bit"},
-                                             {"amp-bf16", OOL_AMP_BF16, "32-bit weights under autocast to bfloat16"},
-                                             {"amp-fp16", OOL_AMP_FP16, "32-bit weights under autocast, with GradScaler"},
-                                             {0}};
-static const struct ool_word sdpas[] = {{"auto", OOL_SDPA_AUTO, "PyTorch's own choice"},
-                                        {"flash", OOL_SDPA_FLASH, "FlashAttention"},
-                                        {"efficient", OOL_SDPA_EFFICIENT, "memory-efficient attention"},
-                                        {"math", OOL_SDPA_MATH, "plain operators"},
-                                        {0}};
+    {"no-grad",        OOL_INFER_NO_GRAD,        "under torch.no_grad()"                           },
+    {"inference-mode", OOL_INFER_INFERENCE_MODE, "under torch.inference_mode()"                    },
+    {"grad",           OOL_INFER_GRAD,           "eval(), but the graph is kept: the usual mistake"},
+    {"grad-train",     OOL_INFER_GRAD_TRAIN,     "train() and the graph is kept, no backward"      },
+    {NULL,             0,                        NULL                                              }
+};
+static const struct ool_word precisions[] = {
+    {"fp32",     OOL_FP32,      "32 bit"                                        },
+    {"bf16",     OOL_PURE_BF16, "weights and all else in bfloat16"              },
+    {"fp16",     OOL_PURE_FP16, "weights and all else in 16 bit"                },
+    {"amp-bf16", OOL_AMP_BF16,  "32-bit weights under autocast to bfloat16"     },
+    {"amp-fp16", OOL_AMP_FP16,  "32-bit weights under autocast, with GradScaler"},
+    {NULL,       0,             NULL                                            }
+};
+static const struct ool_word sdpas[] = {
+    {"auto",      OOL_SDPA_AUTO,      "PyTorch's own choice"      },
+    {"flash",     OOL_SDPA_FLASH,     "FlashAttention"            },
+    {"efficient", OOL_SDPA_EFFICIENT, "memory-efficient attention"},
+    {"math",      OOL_SDPA_MATH,      "plain operators"           },
+    {NULL,        0,                  NULL                        }
+};
 static const struct ool_word checkpoints[] = {
-    {"none", OOL_CHECKPOINT_NONE, "activations are kept"},
-    {"non-reentrant", OOL_CHECKPOINT_NONREENTRANT, "torch.utils.checkpoint with use_reentrant=False"},
-    {"reentrant", OOL_CHECKPOINT_REENTRANT, "with use_reentrant=True"},
-    {0}};
-static const struct ool_word zero_grads[] = {{"none", 0, "zero_grad(set_to_none=True): gradients are freed"},
-                                             {"zero", 1, "zero_grad(set_to_none=False): gradients stay"},
-                                             {"never", 2, "zero_grad is not called"},
-                                             {0}};
-static const struct ool_word frozens[] = {{"none", OOL_FROZEN_NONE, "all trains"},
-                                          {"trunk", OOL_FROZEN_TRUNK, "only the head trains"},
-                                          {"all", OOL_FROZEN_ALL, "nothing trains"},
-                                          {0}};
-static const struct ool_word clips[] = {{"none", OOL_CLIP_NONE, "no clipping"},
-                                        {"foreach", OOL_CLIP_FOREACH, "clip_grad_norm_ over lists"},
-                                        {"loop", OOL_CLIP_LOOP, "clip_grad_norm_ with foreach=False"},
-                                        {0}};
+    {"none",          OOL_CHECKPOINT_NONE,         "activations are kept"   },
+    {"non-reentrant", OOL_CHECKPOINT_NONREENTRANT,
+     "torch.utils.checkpoint with use_reentrant=False"                      },
+    {"reentrant",     OOL_CHECKPOINT_REENTRANT,    "with use_reentrant=True"},
+    {NULL,            0,                           NULL                     }
+};
+static const struct ool_word zero_grads[] = {
+    {"none",  0, "zero_grad(set_to_none=True): gradients are freed"},
+    {"zero",  1, "zero_grad(set_to_none=False): gradients stay"    },
+    {"never", 2, "zero_grad is not called"                         },
+    {NULL,    0, NULL                                              }
+};
+static const struct ool_word frozens[] = {
+    {"none",  OOL_FROZEN_NONE,  "all trains"          },
+    {"trunk", OOL_FROZEN_TRUNK, "only the head trains"},
+    {"all",   OOL_FROZEN_ALL,   "nothing trains"      },
+    {NULL,    0,                NULL                  }
+};
+static const struct ool_word clips[] = {
+    {"none",    OOL_CLIP_NONE,    "no clipping"                       },
+    {"foreach", OOL_CLIP_FOREACH, "clip_grad_norm_ over lists"        },
+    {"loop",    OOL_CLIP_LOOP,    "clip_grad_norm_ with foreach=False"},
+    {NULL,      0,                NULL                                }
+};
 static const struct ool_word leaks[] = {
-    {"none", OOL_LEAK_NONE, "nothing leaks"},
-    {"append-loss", OOL_LEAK_APPEND_LOSS, "losses.append(loss) after backward"},
-    {"append-loss-no-backward", OOL_LEAK_APPEND_LOSS_NO_BACKWARD, "the same without backward: whole graphs stay"},
-    {"total-loss", OOL_LEAK_TOTAL_LOSS, "total += loss after backward"},
-    {"total-loss-no-backward", OOL_LEAK_TOTAL_LOSS_NO_BACKWARD, "the same without backward"},
-    {"append-outputs", OOL_LEAK_APPEND_OUTPUTS, "outputs.append(logits)"},
-    {"append-outputs-detach", OOL_LEAK_APPEND_OUTPUTS_DETACH, "outputs.append(logits.detach())"},
-    {"retain-graph", OOL_LEAK_RETAIN_GRAPH, "backward(retain_graph=True)"},
-    {"retain-graph-append", OOL_LEAK_RETAIN_GRAPH_APPEND, "the same, and the loss is kept"},
-    {"hooks-store", OOL_LEAK_HOOKS_STORE, "forward hooks that keep each output"},
-    {"hooks-store-detach", OOL_LEAK_HOOKS_STORE_DETACH, "the same, detached"},
-    {0}};
-static const struct ool_word caches[] = {{"dynamic", OOL_CACHE_DYNAMIC, "grows by concatenation"},
-                                         {"static", OOL_CACHE_STATIC, "made at full length once"},
-                                         {"none", OOL_CACHE_NONE, "all tokens are computed again"},
-                                         {0}};
-static const struct ool_word grad_modes[] = {{"grad", OOL_GRAD, "the graph is kept"},
-                                             {"no-grad", OOL_NO_GRAD, "torch.no_grad()"},
-                                             {"inference-mode", OOL_INFERENCE, "torch.inference_mode()"},
-                                             {0}};
+    {"none",                    OOL_LEAK_NONE,                    "nothing leaks"                      },
+    {"append-loss",             OOL_LEAK_APPEND_LOSS,             "losses.append(loss) after backward" },
+    {"append-loss-no-backward", OOL_LEAK_APPEND_LOSS_NO_BACKWARD,
+     "the same without backward: whole graphs stay"                                                    },
+    {"total-loss",              OOL_LEAK_TOTAL_LOSS,              "total += loss after backward"       },
+    {"total-loss-no-backward",  OOL_LEAK_TOTAL_LOSS_NO_BACKWARD,  "the same without backward"          },
+    {"append-outputs",          OOL_LEAK_APPEND_OUTPUTS,          "outputs.append(logits)"             },
+    {"append-outputs-detach",   OOL_LEAK_APPEND_OUTPUTS_DETACH,   "outputs.append(logits.detach())"    },
+    {"retain-graph",            OOL_LEAK_RETAIN_GRAPH,            "backward(retain_graph=True)"        },
+    {"retain-graph-append",     OOL_LEAK_RETAIN_GRAPH_APPEND,     "the same, and the loss is kept"     },
+    {"hooks-store",             OOL_LEAK_HOOKS_STORE,             "forward hooks that keep each output"},
+    {"hooks-store-detach",      OOL_LEAK_HOOKS_STORE_DETACH,      "the same, detached"                 },
+    {NULL,                      0,                                NULL                                 }
+};
+static const struct ool_word caches[] = {
+    {"dynamic", OOL_CACHE_DYNAMIC, "grows by concatenation"       },
+    {"static",  OOL_CACHE_STATIC,  "made at full length once"     },
+    {"none",    OOL_CACHE_NONE,    "all tokens are computed again"},
+    {NULL,      0,                 NULL                           }
+};
+static const struct ool_word grad_modes[] = {
+    {"grad",           OOL_GRAD,      "the graph is kept"     },
+    {"no-grad",        OOL_NO_GRAD,   "torch.no_grad()"       },
+    {"inference-mode", OOL_INFERENCE, "torch.inference_mode()"},
+    {NULL,             0,             NULL                    }
+};
 
-static void take_zero_grad(struct ool_reader *reader, const struct ool_cursor *cursor, void *base, int64_t value,
-                           const char *text)
+static void take_zero_grad(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
+                           int64_t value, const char *text)
 {
     struct ool_workload *w = base;
 
@@ -321,22 +423,23 @@ static void take_zero_grad(struct ool_reader *reader, const struct ool_cursor *c
     w->no_zero_grad = value == 2;
 }
 
-#define SWITCH(text, field, words)                                                                 \
-    {                                                                                              \
-        .name = text, .kind = OOL_KEY_BOOL, W(field), .fallback = "false", .matrix = true,         \
-        .doc = words                                                                               \
+#define SWITCH(text, field, words)                                                         \
+    {                                                                                      \
+        .name = text, .kind = OOL_KEY_BOOL, W(field), .fallback = "false", .matrix = true, \
+        .doc = words                                                                       \
     }
-#define CHOICE(text, field, list, standard, about)                                                 \
-    {                                                                                              \
-        .name = text, .kind = OOL_KEY_WORD, W(field), .words = list, .fallback = standard,         \
-        .matrix = true, .doc = about                                                               \
+#define CHOICE(text, field, list, standard, about)                                         \
+    {                                                                                      \
+        .name = text, .kind = OOL_KEY_WORD, W(field), .words = list, .fallback = standard, \
+        .matrix = true, .doc = about                                                       \
     }
-#define NUMBER(text, field, low, high, standard, measure, about)                                   \
-    {                                                                                              \
-        .name = text, .kind = OOL_KEY_INTEGER, W(field), .min = low, .max = high,                  \
-        .fallback = standard, .unit = measure, .matrix = true, .doc = about                        \
+#define NUMBER(text, field, low, high, standard, measure, about)                  \
+    {                                                                             \
+        .name = text, .kind = OOL_KEY_INTEGER, W(field), .min = low, .max = high, \
+        .fallback = standard, .unit = measure, .matrix = true, .doc = about       \
     }
 
+/* clang-format off */
 static const struct ool_key workload_keys[] = {
     {.name = "model", .kind = OOL_KEY_OBJECT, W(model), .required = true, .object = &ool_keys_model,
      .doc = "a preset's name, or family and dimensions"},
@@ -378,6 +481,7 @@ static const struct ool_key workload_keys[] = {
     SWITCH("all_logits", all_logits, "generation of transformers: logits of every position"),
     SWITCH("use_cache", use_cache, "the model also returns keys and values"),
     SWITCH("unload", unload, "at the end model, optimizer and all else are dropped")};
+/* clang-format on */
 
 static void begin_workload(void *base)
 {
@@ -390,8 +494,8 @@ static void finish_workload(struct ool_reader *reader, const struct ool_cursor *
 
     if (w->accumulate > w->batch)
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
-                           "%lld micro-batches of a batch of %lld: each needs a sample", (long long)w->accumulate,
-                           (long long)w->batch);
+                           "%lld micro-batches of a batch of %lld: each needs a sample",
+                           (long long)w->accumulate, (long long)w->batch);
     if (w->optimizer_in_backward && w->clip != OOL_CLIP_NONE)
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
                            "an optimizer that steps in backward leaves no gradients to clip");

@@ -80,7 +80,9 @@ static enum ool_status scan_string(struct scanner *s)
             return OOL_OK;
         }
         if (c < ' ')
-            return wrong(s, c == '\n' ? "a text is not closed on its line" : "a control character stands in a text",
+            return wrong(s,
+                         c == '\n' ? "a text is not closed on its line"
+                                   : "a control character stands in a text",
                          c == '\0' ? "" : "write \\n or \\t for line ends and tabs");
         if (c == '\\')
             s->at++;
@@ -109,7 +111,8 @@ static enum ool_status scan_number(struct scanner *s)
     if (n == 0)
         return unexpected(s, "a digit");
     if (n > 1 && s->text[s->at - n] == '0')
-        return fail(s, OOL_E_JSON, start, s->at - start, "a number begins with 0", "leave the leading zero out");
+        return fail(s, OOL_E_JSON, start, s->at - start, "a number begins with 0",
+                    "leave the leading zero out");
     if (peek(s) == '.') {
         s->at++;
         if (digits(s) == 0)
@@ -194,7 +197,8 @@ static enum ool_status scan_children(struct scanner *s, uint32_t parent, char cl
         if (peek(s) == close && index == 0)
             break;
         if (peek(s) == close)
-            return wrong(s, "a comma stands before the closing bracket", "JSON allows no trailing comma");
+            return wrong(s, "a comma stands before the closing bracket",
+                         "JSON allows no trailing comma");
         status = add_node(s, parent, &node);
         if (status != OOL_OK)
             return status;
@@ -419,7 +423,8 @@ static bool object_duplicates(const struct ool_layout *layout, uint32_t object,
     size_t n = 0, capacity = 0;
     bool ok = true;
 
-    for (uint32_t c = layout->nodes[object].first; ok && c != OOL_NO_NODE; c = layout->nodes[c].next) {
+    for (uint32_t c = layout->nodes[object].first; ok && c != OOL_NO_NODE;
+         c = layout->nodes[c].next) {
         struct ool_text key;
 
         ool_text_init(&key, OOL_LAYOUT_BYTES);

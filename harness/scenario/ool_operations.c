@@ -22,7 +22,8 @@ static bool push(struct ool_reader *reader, const struct ool_operation *op, uint
     struct ool_operation_list *list = reader->operations;
 
     if (++reader->n_operations == OOL_MAX_OPERATIONS + 1)
-        ool_reader_problem(reader, node, false, OOL_E_LIMIT, NULL, "more than %d operations", OOL_MAX_OPERATIONS);
+        ool_reader_problem(reader, node, false, OOL_E_LIMIT, NULL, "more than %d operations",
+                           OOL_MAX_OPERATIONS);
     if (reader->n_operations > OOL_MAX_OPERATIONS)
         return false;
     if (!ool_grow(&list->ops, &list->capacity, list->n, sizeof *list->ops) ||
@@ -33,21 +34,24 @@ static bool push(struct ool_reader *reader, const struct ool_operation *op, uint
     return true;
 }
 
-static const struct ool_variant *find_variant(struct ool_reader *reader, const struct ool_cursor *cursor)
+static const struct ool_variant *find_variant(struct ool_reader *reader,
+                                              const struct ool_cursor *cursor)
 {
     struct ool_nearest nearest = {NULL, NULL, 0};
     const json_t *word = json_object_get(cursor->value, "op");
     char hint[120] = "", found[80];
 
     if (!json_is_object(cursor->value) || word == NULL) {
-        ool_reader_problem(reader, cursor->node, false, word == NULL && json_is_object(cursor->value) ? OOL_E_MISSING : OOL_E_TYPE,
-                           NULL, "expected an operation, {\"op\": \"alloc\", ...}, found %s",
-                           json_is_object(cursor->value) ? "no \"op\"" : ool_reader_found(cursor->value, found));
+        ool_reader_problem(
+            reader, cursor->node, false,
+            word == NULL && json_is_object(cursor->value) ? OOL_E_MISSING : OOL_E_TYPE, NULL,
+            "expected an operation, {\"op\": \"alloc\", ...}, found %s",
+            json_is_object(cursor->value) ? "no \"op\"" : ool_reader_found(cursor->value, found));
         return NULL;
     }
     if (!json_is_string(word)) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL, "\"op\": expected a text, found %s",
-                           ool_reader_found(word, found));
+        ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL,
+                           "\"op\": expected a text, found %s", ool_reader_found(word, found));
         return NULL;
     }
     nearest.wanted = json_string_value(word);
@@ -59,7 +63,8 @@ static const struct ool_variant *find_variant(struct ool_reader *reader, const s
     if (nearest.best != NULL)
         snprintf(hint, sizeof hint, "did you mean \"%s\"?", nearest.best);
     ool_reader_problem(reader, cursor->node, false, OOL_E_CHOICE, hint,
-                       "\"op\": \"%.40s\": no such operation; \"oomlab show operation\" lists them", nearest.wanted);
+                       "\"op\": \"%.40s\": no such operation; \"oomlab show operation\" lists them",
+                       nearest.wanted);
     return NULL;
 }
 
@@ -73,7 +78,8 @@ static void read_operation(struct ool_reader *reader, const struct ool_cursor *c
     if (variant == NULL || !push(reader, &op, cursor->node))
         return;
     if (variant->kind == OOL_DO_LOOP && ++reader->operations->depth > OOL_MAX_LOOPS)
-        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL, "loops nest deeper than %d", OOL_MAX_LOOPS);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL,
+                           "loops nest deeper than %d", OOL_MAX_LOOPS);
     ool_reader_object(reader, variant->keys, cursor, &op);
     op.kind = variant->kind;
     op.line = (int)reader->layout->nodes[cursor->node].line;
@@ -114,7 +120,8 @@ static void not_there(struct checker *c, size_t at, uint32_t name)
             ool_nearest_offer(&nearest, c->names.texts[i]);
     if (nearest.best != NULL)
         snprintf(hint, sizeof hint, "did you mean \"%.128s\"?", nearest.best);
-    ool_reader_problem(c->reader, c->list->nodes[at], false, OOL_E_REFERENCE, hint, "\"%.60s\" is never allocated", text);
+    ool_reader_problem(c->reader, c->list->nodes[at], false, OOL_E_REFERENCE, hint,
+                       "\"%.60s\" is never allocated", text);
 }
 
 static void check_use(struct checker *c, size_t at, uint32_t name)
@@ -124,9 +131,10 @@ static void check_use(struct checker *c, size_t at, uint32_t name)
     if (holder == 0)
         not_there(c, at, name);
     else if (name == c->name[at] && c->bound[at] != 0 && c->bound[at] != holder)
-        ool_reader_problem(c->reader, c->list->nodes[at], false, OOL_E_UNSUPPORTED, NULL,
-                           "\"%.60s\" is another allocation in later iterations: give the two names of their own",
-                           c->names.texts[name]);
+        ool_reader_problem(
+            c->reader, c->list->nodes[at], false, OOL_E_UNSUPPORTED, NULL,
+            "\"%.60s\" is another allocation in later iterations: give the two names of their own",
+            c->names.texts[name]);
     else if (name == c->name[at])
         c->bound[at] = holder;
 }
@@ -139,8 +147,10 @@ static void check_operation(struct checker *c, size_t at)
     switch (op->kind) {
     case OOL_DO_ALLOC:
         if (c->holder[name] != 0 && !op->leak)
-            ool_reader_problem(c->reader, c->list->nodes[at], false, OOL_E_PROGRAM, "free it first, or say \"leak\": true",
-                               "\"%.60s\" is allocated already at this point", c->names.texts[name]);
+            ool_reader_problem(c->reader, c->list->nodes[at], false, OOL_E_PROGRAM,
+                               "free it first, or say \"leak\": true",
+                               "\"%.60s\" is allocated already at this point",
+                               c->names.texts[name]);
         c->holder[name] = (uint32_t)at + 1;
         break;
     case OOL_DO_FREE:
@@ -160,7 +170,8 @@ static void check_operation(struct checker *c, size_t at)
     case OOL_DO_EVENT_WAIT:
         if (!c->recorded[name])
             ool_reader_problem(c->reader, c->list->nodes[at], false, OOL_E_PROGRAM, NULL,
-                               "event \"%.60s\" is not recorded before this point", c->names.texts[name]);
+                               "event \"%.60s\" is not recorded before this point",
+                               c->names.texts[name]);
         break;
     default:
         break;
@@ -247,8 +258,8 @@ static void keep_operations(struct ool_reader *reader, const struct ool_key *key
     *(size_t *)(void *)((char *)base + key->count) = list->n;
 }
 
-void ool_read_operations(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                         void *base)
+void ool_read_operations(struct ool_reader *reader, const struct ool_key *key,
+                         const struct ool_cursor *cursor, void *base)
 {
     struct ool_operation_list list = {0};
     struct ool_cursor child = {NULL, OOL_NO_NODE};
@@ -295,7 +306,8 @@ static bool number_of(struct lowering *l, const char *name, uint32_t *number)
     return true;
 }
 
-static bool lower_alloc(struct lowering *l, const struct ool_operation *o, uint32_t number, struct ool_op *op)
+static bool lower_alloc(struct lowering *l, const struct ool_operation *o, uint32_t number,
+                        struct ool_op *op)
 {
     struct ool_storage storage = {.bytes = o->value,
                                   .stream = o->stream,
@@ -322,10 +334,11 @@ static bool lower_kernel(struct lowering *l, const struct ool_operation *o, stru
 static bool lower_operation(struct lowering *l, const struct ool_operation *o)
 {
     static const enum ool_op_kind kinds[] = {
-        OOL_OP_ALLOC,         OOL_OP_FREE,         OOL_OP_KERNEL,     OOL_OP_COPY,        OOL_OP_EMPTY_CACHE,
-        OOL_OP_SYNCHRONIZE,   OOL_OP_RECORD_STREAM, OOL_OP_EVENT_RECORD, OOL_OP_EVENT_WAIT, OOL_OP_STREAM_BUSY,
-        OOL_OP_STREAM_IDLE,   OOL_OP_SET_FRACTION, OOL_OP_SET_CONF,   OOL_OP_RESET_PEAK,  OOL_OP_MARK,
-        OOL_OP_LOOP,          OOL_OP_END};
+        OOL_OP_ALLOC,       OOL_OP_FREE,        OOL_OP_KERNEL,        OOL_OP_COPY,
+        OOL_OP_EMPTY_CACHE, OOL_OP_SYNCHRONIZE, OOL_OP_RECORD_STREAM, OOL_OP_EVENT_RECORD,
+        OOL_OP_EVENT_WAIT,  OOL_OP_STREAM_BUSY, OOL_OP_STREAM_IDLE,   OOL_OP_SET_FRACTION,
+        OOL_OP_SET_CONF,    OOL_OP_RESET_PEAK,  OOL_OP_MARK,          OOL_OP_LOOP,
+        OOL_OP_END};
     struct ool_op op = {.kind = (uint8_t)kinds[o->kind],
                         .process = l->job->process,
                         .stream = o->stream,
@@ -374,7 +387,8 @@ static bool lower_operation(struct lowering *l, const struct ool_operation *o)
     return ool_program_op(l->program, &op);
 }
 
-enum ool_status ool_operations_lower(const struct ool_job *job, struct ool_program *program, struct ool_error *err)
+enum ool_status ool_operations_lower(const struct ool_job *job, struct ool_program *program,
+                                     struct ool_error *err)
 {
     struct lowering l = {.job = job, .program = program};
     bool ok = true;
@@ -384,5 +398,7 @@ enum ool_status ool_operations_lower(const struct ool_job *job, struct ool_progr
         ok = lower_operation(&l, &job->operations[i]);
     ool_program_fini(&l.names);
     ool_free(l.storage);
-    return ok ? OOL_OK : ool_error_set(err, OOL_E_HOST_OOM, "no memory for a program of %zu operations", job->n_operations);
+    return ok ? OOL_OK
+              : ool_error_set(err, OOL_E_HOST_OOM, "no memory for a program of %zu operations",
+                              job->n_operations);
 }

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WORD 64      /* longer words get no suggestion */
-#define MAX_SHOWN 100    /* bytes of a source line around the caret */
+#define MAX_WORD 64   /* longer words get no suggestion */
+#define MAX_SHOWN 100 /* bytes of a source line around the caret */
 
 static bool same(const struct ool_error *a, const struct ool_error *b)
 {
@@ -28,7 +28,8 @@ bool ool_problems_add(struct ool_problems *problems, const struct ool_error *err
     if (problems->n == OOL_MAX_PROBLEMS) { /* the last place says that there are more */
         struct ool_error *last = &problems->errors[problems->n];
         last->status = OOL_E_LIMIT;
-        snprintf(last->text, sizeof last->text, "more than %d problems: the rest is not shown", OOL_MAX_PROBLEMS);
+        snprintf(last->text, sizeof last->text, "more than %d problems: the rest is not shown",
+                 OOL_MAX_PROBLEMS);
         last->hint[0] = '\0';
     }
     problems->n++;
@@ -96,7 +97,8 @@ size_t ool_edit_distance(const char *a, const char *b, size_t most)
                 best = before[j] + 1;
             if (now[j - 1] + 1 < best)
                 best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && second[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                second[j - 2] + 1 < best)
                 best = second[j - 2] + 1;
             now[j] = best;
         }
@@ -117,7 +119,8 @@ void ool_nearest_offer(struct ool_nearest *nearest, const char *word)
 }
 
 /* The culprit's line, cut around it, and a caret line below. */
-static void print_line(const struct ool_error *e, const char *text, size_t length, struct ool_text *out)
+static void print_line(const struct ool_error *e, const char *text, size_t length,
+                       struct ool_text *out)
 {
     size_t start = e->offset, end = e->offset, from, to, width = 0, marks = 0;
 
@@ -176,7 +179,7 @@ static void print_human(const struct ool_problems *problems, const char *text, s
 /* A text that was cut may end within a character, which JSON cannot hold. */
 static json_t *text_value(const char *text)
 {
-    char plain[sizeof ((struct ool_error *)0)->text];
+    char plain[sizeof((struct ool_error *)0)->text];
     json_t *value = json_string(text);
     size_t n = 0;
 
@@ -193,10 +196,11 @@ static json_t *problem_object(const struct ool_error *e)
     char code[16];
 
     snprintf(code, sizeof code, "E%03d", (int)e->status);
-    return json_pack("{s:s, s:o, s:i, s:i, s:I, s:I, s:o, s:o, s:o}", "code", code, "file", text_value(e->source),
-                     "line", e->line, "column", e->column, "offset", (json_int_t)e->offset, "length",
-                     (json_int_t)e->length, "pointer", text_value(e->path), "message", text_value(e->text),
-                     "hint", text_value(e->hint));
+    return json_pack("{s:s, s:o, s:i, s:i, s:I, s:I, s:o, s:o, s:o}", "code", code, "file",
+                     text_value(e->source), "line", e->line, "column", e->column, "offset",
+                     (json_int_t)e->offset, "length", (json_int_t)e->length, "pointer",
+                     text_value(e->path), "message", text_value(e->text), "hint",
+                     text_value(e->hint));
 }
 
 static void print_json(const struct ool_problems *problems, struct ool_text *out)
@@ -221,8 +225,8 @@ static void print_json(const struct ool_problems *problems, struct ool_text *out
     json_decref(array);
 }
 
-void ool_problems_print(const struct ool_problems *problems, const char *text, size_t length, bool json,
-                        struct ool_text *out)
+void ool_problems_print(const struct ool_problems *problems, const char *text, size_t length,
+                        bool json, struct ool_text *out)
 {
     if (json)
         print_json(problems, out);

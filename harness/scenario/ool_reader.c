@@ -20,8 +20,8 @@ static void printable(char *text)
             *text = '?';
 }
 
-void ool_reader_problem(struct ool_reader *reader, uint32_t node, bool on_key, enum ool_status status,
-                        const char *hint, const char *format, ...)
+void ool_reader_problem(struct ool_reader *reader, uint32_t node, bool on_key,
+                        enum ool_status status, const char *hint, const char *format, ...)
 {
     struct ool_error error;
     const struct ool_layout_node *n = &reader->layout->nodes[node];
@@ -82,13 +82,14 @@ const char *ool_reader_found(const json_t *value, char out[80])
     return "null";
 }
 
-static void wrong_type(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                       const char *expected)
+static void wrong_type(struct ool_reader *reader, const struct ool_key *key,
+                       const struct ool_cursor *cursor, const char *expected)
 {
     char found[80];
 
-    ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL, "\"%s\": expected %s, found %s", key->name,
-                       expected, ool_reader_found(cursor->value, found));
+    ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL,
+                       "\"%s\": expected %s, found %s", key->name, expected,
+                       ool_reader_found(cursor->value, found));
 }
 
 /* --- values -------------------------------------------------------------------------------------- */
@@ -113,8 +114,8 @@ static void store_integer(void *base, const struct ool_key *key, int64_t value)
     }
 }
 
-static void put_integer(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                        void *base, int64_t value)
+static void put_integer(struct ool_reader *reader, const struct ool_key *key,
+                        const struct ool_cursor *cursor, void *base, int64_t value)
 {
     if (key->take != NULL)
         key->take(reader, cursor, base, value, NULL);
@@ -123,8 +124,8 @@ static void put_integer(struct ool_reader *reader, const struct ool_key *key, co
 }
 
 /* A text that is kept: the scenario's JSON goes away after loading. */
-static void put_text(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                     void *base, const char *text)
+static void put_text(struct ool_reader *reader, const struct ool_key *key,
+                     const struct ool_cursor *cursor, void *base, const char *text)
 {
     char *copy;
 
@@ -145,8 +146,8 @@ static const struct ool_word *find_word(const struct ool_key *key, const char *t
     return NULL;
 }
 
-static void unknown_word(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                         const char *text)
+static void unknown_word(struct ool_reader *reader, const struct ool_key *key,
+                         const struct ool_cursor *cursor, const char *text)
 {
     struct ool_nearest nearest = {text, NULL, 0};
     char hint[120] = "", list[200] = "";
@@ -155,12 +156,14 @@ static void unknown_word(struct ool_reader *reader, const struct ool_key *key, c
     for (const struct ool_word *w = key->words; w->text != NULL; w++) {
         ool_nearest_offer(&nearest, w->text);
         if (used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "", w->text);
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "",
+                                     w->text);
     }
     if (nearest.best != NULL)
         snprintf(hint, sizeof hint, "did you mean \"%s\"?", nearest.best);
-    ool_reader_problem(reader, cursor->node, false, OOL_E_CHOICE, hint, "\"%s\": \"%.40s\": expected %s%s", key->name,
-                       text, key->kind == OOL_KEY_INTEGER ? "an integer or " : "one of ", list);
+    ool_reader_problem(reader, cursor->node, false, OOL_E_CHOICE, hint,
+                       "\"%s\": \"%.40s\": expected %s%s", key->name, text,
+                       key->kind == OOL_KEY_INTEGER ? "an integer or " : "one of ", list);
 }
 
 /* An integer, also written as 4.0 or 1e3. */
@@ -181,8 +184,8 @@ static bool integral(const json_t *value, int64_t *integer)
     return true;
 }
 
-static void read_integer(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                         void *base)
+static void read_integer(struct ool_reader *reader, const struct ool_key *key,
+                         const struct ool_cursor *cursor, void *base)
 {
     int64_t value;
 
@@ -203,9 +206,9 @@ static void read_integer(struct ool_reader *reader, const struct ool_key *key, c
         if (key->min == key->max)
             snprintf(range, sizeof range, "%lld", (long long)key->min);
         else
-            snprintf(range, sizeof range, "%lld to %lld", (long long)key->min,
-                 (long long)key->max);
-        ool_reader_problem(reader, cursor->node, false, key->range != OOL_OK ? key->range : OOL_E_RANGE, NULL,
+            snprintf(range, sizeof range, "%lld to %lld", (long long)key->min, (long long)key->max);
+        ool_reader_problem(reader, cursor->node, false,
+                           key->range != OOL_OK ? key->range : OOL_E_RANGE, NULL,
                            "\"%s\": %lld: expected %s%s%s", key->name, (long long)value, range,
                            key->unit != NULL ? " " : "", key->unit != NULL ? key->unit : "");
         return;
@@ -213,8 +216,8 @@ static void read_integer(struct ool_reader *reader, const struct ool_key *key, c
     put_integer(reader, key, cursor, base, value);
 }
 
-static void read_number(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                        void *base)
+static void read_number(struct ool_reader *reader, const struct ool_key *key,
+                        const struct ool_cursor *cursor, void *base)
 {
     double value;
 
@@ -224,15 +227,16 @@ static void read_number(struct ool_reader *reader, const struct ool_key *key, co
     }
     value = json_number_value(cursor->value);
     if (value < key->least || value > key->most || (key->above && value <= key->least)) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL, "\"%s\": %.17g: expected %s %g to %g",
-                           key->name, value, key->above ? "above" : "from", key->least, key->most);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL,
+                           "\"%s\": %.17g: expected %s %g to %g", key->name, value,
+                           key->above ? "above" : "from", key->least, key->most);
         return;
     }
     *(double *)(void *)((char *)base + key->offset) = value;
 }
 
-static void read_size(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+static void read_size(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     struct ool_error error = {.status = OOL_OK};
     uint64_t bytes = 0;
@@ -240,31 +244,32 @@ static void read_size(struct ool_reader *reader, const struct ool_key *key, cons
 
     if (json_is_string(cursor->value)) {
         if (ool_size_parse(json_string_value(cursor->value), &bytes, &error) != OOL_OK) {
-            ool_reader_problem(reader, cursor->node, false, error.status, "sizes read \"512MiB\" or 536870912",
-                               "\"%s\": %s", key->name, error.text);
+            ool_reader_problem(reader, cursor->node, false, error.status,
+                               "sizes read \"512MiB\" or 536870912", "\"%s\": %s", key->name,
+                               error.text);
             return;
         }
     } else if (!integral(cursor->value, &value)) {
         wrong_type(reader, key, cursor, "a size such as \"512MiB\" or bytes");
         return;
     } else if (value < 0) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL, "\"%s\": %lld: a size is not negative",
-                           key->name, (long long)value);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL,
+                           "\"%s\": %lld: a size is not negative", key->name, (long long)value);
         return;
     } else {
         bytes = (uint64_t)value;
     }
     if (bytes < (uint64_t)key->min || bytes > INT64_MAX) {
         ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL,
-                           "\"%s\": %llu bytes: expected %lld to 2^63 - 1", key->name, (unsigned long long)bytes,
-                           (long long)key->min);
+                           "\"%s\": %llu bytes: expected %lld to 2^63 - 1", key->name,
+                           (unsigned long long)bytes, (long long)key->min);
         return;
     }
     *(uint64_t *)(void *)((char *)base + key->offset) = bytes;
 }
 
-static void read_bool(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+static void read_bool(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     if (!json_is_boolean(cursor->value)) {
         wrong_type(reader, key, cursor, "true or false");
@@ -276,8 +281,8 @@ static void read_bool(struct ool_reader *reader, const struct ool_key *key, cons
         store_integer(base, key, json_is_true(cursor->value));
 }
 
-static void read_word(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+static void read_word(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     const struct ool_word *word;
 
@@ -305,8 +310,8 @@ static size_t characters(const char *text)
     return n;
 }
 
-static void read_text(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+static void read_text(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     if (!json_is_string(cursor->value)) {
         wrong_type(reader, key, cursor, "a text");
@@ -314,16 +319,19 @@ static void read_text(struct ool_reader *reader, const struct ool_key *key, cons
         ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL,
                            "\"%s\": more than %lld characters", key->name, (long long)key->max);
     } else if (characters(json_string_value(cursor->value)) < (size_t)key->min) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL, "\"%s\": the text is empty", key->name);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL,
+                           "\"%s\": the text is empty", key->name);
     } else {
         put_text(reader, key, cursor, base, json_string_value(cursor->value));
     }
 }
 
 /* Checks a name; its problem says what is wrong. */
-static bool good_name(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor)
+static bool good_name(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     const char *text = json_string_value(cursor->value);
 
     if (text == NULL) {
@@ -332,21 +340,22 @@ static bool good_name(struct ool_reader *reader, const struct ool_key *key, cons
     }
     if (*text == '\0' || strspn(text, allowed) != strlen(text) || strlen(text) > 128) {
         ool_reader_problem(reader, cursor->node, false, OOL_E_NAME, NULL,
-                           "\"%s\": \"%.40s\": a name is 1 to 128 of A-Z a-z 0-9 . _ -", key->name, text);
+                           "\"%s\": \"%.40s\": a name is 1 to 128 of A-Z a-z 0-9 . _ -", key->name,
+                           text);
         return false;
     }
     return true;
 }
 
-static void read_name(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+static void read_name(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     if (good_name(reader, key, cursor))
         put_text(reader, key, cursor, base, json_string_value(cursor->value));
 }
 
-static void read_release(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                         void *base)
+static void read_release(struct ool_reader *reader, const struct ool_key *key,
+                         const struct ool_cursor *cursor, void *base)
 {
     const char *text = json_string_value(cursor->value);
     int major = 0, minor = 0, used = 0;
@@ -356,16 +365,18 @@ static void read_release(struct ool_reader *reader, const struct ool_key *key, c
         return;
     }
     if (strlen(text) > 5 || strspn(text, "0123456789.") != strlen(text) ||
-        sscanf(text, "%2d.%2d%n", &major, &minor, &used) != 2 || text[used] != '\0' || minor >= key->max) {
+        sscanf(text, "%2d.%2d%n", &major, &minor, &used) != 2 || text[used] != '\0' ||
+        minor >= key->max) {
         ool_reader_problem(reader, cursor->node, false, OOL_E_CHOICE, NULL,
-                           "\"%s\": \"%.40s\": expected major and minor number, as in \"%s\"", key->name, text,
-                           key->max == 10 ? "8.9" : "5.23");
+                           "\"%s\": \"%.40s\": expected major and minor number, as in \"%s\"",
+                           key->name, text, key->max == 10 ? "8.9" : "5.23");
         return;
     }
     store_integer(base, key, (int64_t)major * key->max + minor);
 }
 
-bool ool_reader_array(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor)
+bool ool_reader_array(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor)
 {
     size_t n = json_array_size(cursor->value);
 
@@ -374,12 +385,13 @@ bool ool_reader_array(struct ool_reader *reader, const struct ool_key *key, cons
         return false;
     }
     if (n > (size_t)key->max) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL, "\"%s\": more than %lld elements",
-                           key->name, (long long)key->max);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL,
+                           "\"%s\": more than %lld elements", key->name, (long long)key->max);
         return false;
     }
     if (n < (size_t)key->min) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL, "\"%s\": the array is empty", key->name);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL,
+                           "\"%s\": the array is empty", key->name);
         return false;
     }
     return true;
@@ -392,8 +404,8 @@ static void store_array(const struct ool_key *key, void *base, void *array, size
         *(size_t *)(void *)((char *)base + key->count) = n;
 }
 
-static void read_texts(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                       void *base)
+static void read_texts(struct ool_reader *reader, const struct ool_key *key,
+                       const struct ool_cursor *cursor, void *base)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE};
     const char **texts;
@@ -407,7 +419,8 @@ static void read_texts(struct ool_reader *reader, const struct ool_key *key, con
     while (ool_reader_child(reader, cursor, &child)) {
         if (!good_name(reader, key, &child))
             continue;
-        texts[n] = ool_arena_text(reader->memory, json_string_value(child.value), json_string_length(child.value));
+        texts[n] = ool_arena_text(reader->memory, json_string_value(child.value),
+                                  json_string_length(child.value));
         if (!ool_reader_memory(reader, texts[n]))
             return;
         n++;
@@ -415,8 +428,8 @@ static void read_texts(struct ool_reader *reader, const struct ool_key *key, con
     store_array(key, base, texts, n);
 }
 
-static void read_list(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+static void read_list(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE};
     char *elements;
@@ -432,8 +445,8 @@ static void read_list(struct ool_reader *reader, const struct ool_key *key, cons
     store_array(key, base, elements, n);
 }
 
-static void read_plain(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                       void *base)
+static void read_plain(struct ool_reader *reader, const struct ool_key *key,
+                       const struct ool_cursor *cursor, void *base)
 {
     switch (key->kind) {
     case OOL_KEY_INTEGER:
@@ -539,15 +552,16 @@ static void add_axis(struct ool_reader *reader, const struct ool_cursor *cursor)
     struct ool_text name;
 
     if (reader->n_axes == OOL_MAX_AXES) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL, "more than %d keys are arrays",
-                           OOL_MAX_AXES);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL,
+                           "more than %d keys are arrays", OOL_MAX_AXES);
         return;
     }
     ool_text_init(&name, 1024);
     axis_name(reader, cursor->node, &name);
     if (!ool_reader_memory(reader, name.data))
         return;
-    *axis = (struct ool_axis){name.data, cursor->value, cursor->node, json_array_size(cursor->value), 0};
+    *axis = (struct ool_axis){name.data, cursor->value, cursor->node,
+                              json_array_size(cursor->value), 0};
     reader->n_axes++;
 }
 
@@ -559,7 +573,8 @@ static bool equal_values(const json_t *a, const json_t *b)
     return json_equal(a, b) != 0;
 }
 
-static void check_elements(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor)
+static void check_elements(struct ool_reader *reader, const struct ool_key *key,
+                           const struct ool_cursor *cursor)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE};
     size_t n = json_array_size(cursor->value);
@@ -568,8 +583,8 @@ static void check_elements(struct ool_reader *reader, const struct ool_key *key,
         ool_reader_problem(reader, cursor->node, false, OOL_E_RANGE, NULL,
                            "\"%s\": an empty array makes no case", key->name);
     if (n > 1000) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL, "\"%s\": more than 1000 elements",
-                           key->name);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL,
+                           "\"%s\": more than 1000 elements", key->name);
         return;
     }
     for (size_t i = 0; ool_reader_child(reader, cursor, &child); i++) {
@@ -584,15 +599,16 @@ static void check_elements(struct ool_reader *reader, const struct ool_key *key,
 }
 
 /* A key that is given as an array: each element is checked once, then the point's element is read. */
-static void read_matrix(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                        void *base)
+static void read_matrix(struct ool_reader *reader, const struct ool_key *key,
+                        const struct ool_cursor *cursor, void *base)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE}, chosen = {NULL, OOL_NO_NODE};
     struct ool_axis *axis;
 
     if (!reader->matrix) {
         ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL,
-                           "\"%s\": an array makes a matrix, which is not possible here", key->name);
+                           "\"%s\": an array makes a matrix, which is not possible here",
+                           key->name);
         return;
     }
     if (reader->collecting) {
@@ -615,8 +631,8 @@ static void read_matrix(struct ool_reader *reader, const struct ool_key *key, co
         read_plain(reader, key, &chosen, base);
 }
 
-void ool_reader_value(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                      void *base)
+void ool_reader_value(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base)
 {
     if (reader->short_of_memory || (key->once && reader->matrix && !reader->collecting))
         return;
@@ -654,7 +670,8 @@ const struct ool_key *ool_keys_find(const struct ool_keys *keys, const char *nam
     return NULL;
 }
 
-bool ool_reader_child(const struct ool_reader *reader, const struct ool_cursor *parent, struct ool_cursor *child)
+bool ool_reader_child(const struct ool_reader *reader, const struct ool_cursor *parent,
+                      struct ool_cursor *child)
 {
     const struct ool_layout_node *nodes = reader->layout->nodes;
 
@@ -668,7 +685,8 @@ bool ool_reader_child(const struct ool_reader *reader, const struct ool_cursor *
     return child->value != NULL;
 }
 
-static void unknown_key(struct ool_reader *reader, const struct ool_keys *keys, uint32_t node, const char *name)
+static void unknown_key(struct ool_reader *reader, const struct ool_keys *keys, uint32_t node,
+                        const char *name)
 {
     struct ool_nearest nearest = {name, NULL, 0};
     char hint[120] = "";
@@ -677,12 +695,13 @@ static void unknown_key(struct ool_reader *reader, const struct ool_keys *keys, 
         ool_nearest_offer(&nearest, keys->keys[i].name);
     if (nearest.best != NULL)
         snprintf(hint, sizeof hint, "did you mean \"%s\"?", nearest.best);
-    ool_reader_problem(reader, node, true, OOL_E_KEY, hint, "unknown key \"%.60s\" in %s", name, keys->doc);
+    ool_reader_problem(reader, node, true, OOL_E_KEY, hint, "unknown key \"%.60s\" in %s", name,
+                       keys->doc);
 }
 
 /* Puts each member into its row's slot. */
-static void sort_members(struct ool_reader *reader, const struct ool_keys *keys, const struct ool_cursor *cursor,
-                         struct ool_cursor *slots)
+static void sort_members(struct ool_reader *reader, const struct ool_keys *keys,
+                         const struct ool_cursor *cursor, struct ool_cursor *slots)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE};
     struct ool_text name;
@@ -706,17 +725,19 @@ static void sort_members(struct ool_reader *reader, const struct ool_keys *keys,
             continue;
         }
         slot = &slots[key - keys->keys];
-        if (slot->value != NULL && slot->value != value) /* the same key twice is reported over the whole text */
+        if (slot->value != NULL &&
+            slot->value != value) /* the same key twice is reported over the whole text */
             ool_reader_problem(reader, child.node, true, OOL_E_DUPLICATE, NULL,
                                "\"%s\" is given a second time, under another name", key->name);
         else
-            *slot = (struct ool_cursor){value, child.node}; /* of the same key twice the last counts, as in jansson */
+            *slot = (struct ool_cursor){
+                value, child.node}; /* of the same key twice the last counts, as in jansson */
     }
     ool_text_fini(&name);
 }
 
-static size_t count_given(const struct ool_keys *keys, const struct ool_cursor *slots, const char *const *names,
-                          char list[200])
+static size_t count_given(const struct ool_keys *keys, const struct ool_cursor *slots,
+                          const char *const *names, char list[200])
 {
     size_t n = 0, used = 0;
 
@@ -724,37 +745,39 @@ static size_t count_given(const struct ool_keys *keys, const struct ool_cursor *
         const struct ool_key *key = ool_keys_find(keys, *names);
         n += slots[key - keys->keys].value != NULL;
         if (used < 200)
-            used += (size_t)snprintf(list + used, 200 - used, "%s\"%s\"", used > 0 ? ", " : "", *names);
+            used +=
+                (size_t)snprintf(list + used, 200 - used, "%s\"%s\"", used > 0 ? ", " : "", *names);
     }
     return n;
 }
 
-static void check_rules(struct ool_reader *reader, const struct ool_keys *keys, const struct ool_cursor *cursor,
-                        const struct ool_cursor *slots)
+static void check_rules(struct ool_reader *reader, const struct ool_keys *keys,
+                        const struct ool_cursor *cursor, const struct ool_cursor *slots)
 {
     char list[200] = "";
     size_t given;
 
     for (size_t i = 0; i < keys->n_keys; i++)
         if (keys->keys[i].required && slots[i].value == NULL)
-            ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL, "\"%s\" is missing in %s: %s",
-                               keys->keys[i].name, keys->doc, keys->keys[i].doc);
+            ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL,
+                               "\"%s\" is missing in %s: %s", keys->keys[i].name, keys->doc,
+                               keys->keys[i].doc);
     if (keys->one_of != NULL) {
         given = count_given(keys, slots, keys->one_of, list);
         if (given == 0)
-            ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL, "one of %s is required in %s", list,
-                               keys->doc);
+            ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL,
+                               "one of %s is required in %s", list, keys->doc);
         else if (given > 1)
-            ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL, "only one of %s is possible in %s",
-                               list, keys->doc);
+            ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
+                               "only one of %s is possible in %s", list, keys->doc);
     }
     if (keys->any_of != NULL && count_given(keys, slots, keys->any_of, list) == 0)
-        ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL, "at least one of %s is required in %s",
-                           list, keys->doc);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL,
+                           "at least one of %s is required in %s", list, keys->doc);
 }
 
-bool ool_reader_object(struct ool_reader *reader, const struct ool_keys *keys, const struct ool_cursor *cursor,
-                       void *base)
+bool ool_reader_object(struct ool_reader *reader, const struct ool_keys *keys,
+                       const struct ool_cursor *cursor, void *base)
 {
     struct ool_cursor slots[MAX_KEYS];
     size_t before = reader->n_problems;
@@ -772,7 +795,8 @@ bool ool_reader_object(struct ool_reader *reader, const struct ool_keys *keys, c
         ool_reader_value(reader, ool_keys_find(keys, keys->shorthand), cursor, base);
     } else {
         char found[80];
-        ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL, "expected %s as an object, found %s", keys->doc,
+        ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL,
+                           "expected %s as an object, found %s", keys->doc,
                            ool_reader_found(cursor->value, found));
     }
     if (reader->n_problems == before && keys->finish != NULL)

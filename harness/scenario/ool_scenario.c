@@ -37,12 +37,12 @@ static size_t count_points(struct ool_reader *reader)
     for (size_t i = 0; i < reader->n_axes; i++) {
         const struct ool_axis *axis = &reader->axes[i];
         if (i > 0 && strcmp(axis->name, reader->axes[i - 1].name) == 0)
-            ool_reader_problem(reader, axis->node, false, OOL_E_DUPLICATE, NULL, "two matrix keys are called \"%.60s\"",
-                               axis->name);
+            ool_reader_problem(reader, axis->node, false, OOL_E_DUPLICATE, NULL,
+                               "two matrix keys are called \"%.60s\"", axis->name);
         points *= axis->n;
         if (points > OOL_MAX_POINTS) {
-            ool_reader_problem(reader, axis->node, false, OOL_E_LIMIT, NULL, "the matrix has more than %d points",
-                               OOL_MAX_POINTS);
+            ool_reader_problem(reader, axis->node, false, OOL_E_LIMIT, NULL,
+                               "the matrix has more than %d points", OOL_MAX_POINTS);
             return 0;
         }
     }
@@ -76,7 +76,9 @@ static void add_label(struct ool_text *out, const json_t *value)
         return;
     }
     for (; *text != '\0'; text++) {
-        char c = *text == ',' ? ';' : strchr("[]+=", *text) != NULL || (unsigned char)*text <= ' ' ? '_' : *text;
+        char c = *text == ','                                                   ? ';'
+                 : strchr("[]+=", *text) != NULL || (unsigned char)*text <= ' ' ? '_'
+                                                                                : *text;
         ool_text_add(out, &c, 1);
     }
 }
@@ -94,12 +96,14 @@ static char *point_text(const struct ool_reader *reader)
     return out.data;
 }
 
-static bool make_point(struct ool_reader *reader, const struct ool_document *d, struct ool_scenario *s)
+static bool make_point(struct ool_reader *reader, const struct ool_document *d,
+                       struct ool_scenario *s)
 {
     struct ool_case *c = &s->points[s->n_points];
     struct ool_text id;
 
-    *c = (struct ool_case){.scenario = s, .card = d->card, .other_bytes = d->other_bytes, .allocator = d->allocator};
+    *c = (struct ool_case){
+        .scenario = s, .card = d->card, .other_bytes = d->other_bytes, .allocator = d->allocator};
     s->n_points++; /* half made is fine: it is released with the others */
     c->point = point_text(reader);
     c->stack = ool_strdup("");
@@ -115,8 +119,8 @@ static bool make_point(struct ool_reader *reader, const struct ool_document *d, 
     return true;
 }
 
-static void read_points(struct ool_reader *reader, const struct ool_cursor *root, struct ool_document *first,
-                        struct ool_scenario *s)
+static void read_points(struct ool_reader *reader, const struct ool_cursor *root,
+                        struct ool_document *first, struct ool_scenario *s)
 {
     size_t n = count_points(reader);
 
@@ -124,8 +128,10 @@ static void read_points(struct ool_reader *reader, const struct ool_cursor *root
         return;
     if (reader->n_operations * n > MAX_POINT_OPERATIONS || n * (first->n_stacks + 1) > MAX_CASES) {
         ool_reader_problem(reader, 0, false, OOL_E_LIMIT, NULL,
-                           "%zu points, %zu stacks and %zu operations make too much: at most %d cases and %d operations",
-                           n, first->n_stacks, reader->n_operations, MAX_CASES, MAX_POINT_OPERATIONS);
+                           "%zu points, %zu stacks and %zu operations make too much: at most %d "
+                           "cases and %d operations",
+                           n, first->n_stacks, reader->n_operations, MAX_CASES,
+                           MAX_POINT_OPERATIONS);
         return;
     }
     s->points = ool_calloc(n, sizeof *s->points);
@@ -153,7 +159,8 @@ bool ool_expectation_matches(const struct ool_expectation *expectation, const st
         return true;
     if (c->point[0] == '\0' && c->stack[0] == '\0')
         return fnmatch(expectation->pattern, "baseline", 0) == 0;
-    snprintf(subject, sizeof subject, "%s%s%s", c->point, c->point[0] != '\0' && c->stack[0] != '\0' ? "+" : "", c->stack);
+    snprintf(subject, sizeof subject, "%s%s%s", c->point,
+             c->point[0] != '\0' && c->stack[0] != '\0' ? "+" : "", c->stack);
     return fnmatch(expectation->pattern, subject, 0) == 0;
 }
 
@@ -169,7 +176,8 @@ static char *stack_text(const struct ool_stack *stack)
     return out.data;
 }
 
-static bool matches_any(const struct ool_scenario *s, const struct ool_expectation *e, char *const *stacks)
+static bool matches_any(const struct ool_scenario *s, const struct ool_expectation *e,
+                        char *const *stacks)
 {
     for (size_t p = 0; p < s->n_points; p++) {
         struct ool_case c = s->points[p];
@@ -183,10 +191,12 @@ static bool matches_any(const struct ool_scenario *s, const struct ool_expectati
 }
 
 /* An expectation that speaks of no case would pass for ever. */
-static void check_expectations(struct ool_reader *reader, const struct ool_cursor *root, const struct ool_scenario *s)
+static void check_expectations(struct ool_reader *reader, const struct ool_cursor *root,
+                               const struct ool_scenario *s)
 {
     static const struct ool_stack none = {NULL, 0};
-    struct ool_cursor child = {NULL, OOL_NO_NODE}, expect = {json_object_get(root->value, "expect"), OOL_NO_NODE};
+    struct ool_cursor child = {NULL, OOL_NO_NODE},
+                      expect = {json_object_get(root->value, "expect"), OOL_NO_NODE};
     char **stacks = ool_calloc(s->n_stacks + 1, sizeof *stacks);
 
     for (size_t k = 0; stacks != NULL && k <= s->n_stacks; k++)
@@ -194,17 +204,21 @@ static void check_expectations(struct ool_reader *reader, const struct ool_curso
             break;
     if (!ool_reader_memory(reader, stacks))
         return;
-    while (expect.value != NULL && expect.node == OOL_NO_NODE && ool_reader_child(reader, root, &child)) {
+    while (expect.value != NULL && expect.node == OOL_NO_NODE &&
+           ool_reader_child(reader, root, &child)) {
         const struct ool_layout_node *n = &reader->layout->nodes[child.node];
         if (n->key_length == 8 && memcmp(reader->layout->text + n->key, "\"expect\"", 8) == 0)
             expect.node = child.node;
     }
     child.node = OOL_NO_NODE;
-    for (size_t i = 0; !reader->short_of_memory && expect.node != OOL_NO_NODE && ool_reader_child(reader, &expect, &child); i++)
+    for (size_t i = 0; !reader->short_of_memory && expect.node != OOL_NO_NODE &&
+                       ool_reader_child(reader, &expect, &child);
+         i++)
         if (!matches_any(s, &s->expectations[i], stacks))
             ool_reader_problem(reader, child.node, false, OOL_E_REFERENCE, NULL,
                                "\"case\": \"%.80s\" matches no case; the first point is \"%.80s\"",
-                               s->expectations[i].pattern, s->points[0].point[0] != '\0' ? s->points[0].point : "baseline");
+                               s->expectations[i].pattern,
+                               s->points[0].point[0] != '\0' ? s->points[0].point : "baseline");
     for (size_t k = 0; k <= s->n_stacks; k++)
         ool_free(stacks[k]);
     ool_free(stacks);
@@ -262,7 +276,8 @@ static struct ool_scenario *open_scenario(const char *path, const char *text, si
     return s;
 }
 
-static void read_document(struct ool_reader *reader, struct ool_source *source, struct ool_scenario *s)
+static void read_document(struct ool_reader *reader, struct ool_source *source,
+                          struct ool_scenario *s)
 {
     struct ool_cursor root = {source->root, 0};
     struct ool_document first;
@@ -290,8 +305,8 @@ static enum ool_status short_of_memory(const char *path, struct ool_problems *pr
     return OOL_E_HOST_OOM;
 }
 
-enum ool_status ool_scenario_parse(const char *path, const char *text, size_t length, struct ool_scenario **scenario,
-                                   struct ool_problems *problems)
+enum ool_status ool_scenario_parse(const char *path, const char *text, size_t length,
+                                   struct ool_scenario **scenario, struct ool_problems *problems)
 {
     struct ool_reader reader = {.source = path, .beside = path, .problems = problems};
     struct ool_scenario *s = open_scenario(path, text, length);
@@ -316,7 +331,8 @@ enum ool_status ool_scenario_parse(const char *path, const char *text, size_t le
     return OOL_OK;
 }
 
-enum ool_status ool_scenario_load(const char *path, struct ool_scenario **scenario, struct ool_problems *problems)
+enum ool_status ool_scenario_load(const char *path, struct ool_scenario **scenario,
+                                  struct ool_problems *problems)
 {
     struct ool_error error = {.status = OOL_OK};
     size_t length = 0;
@@ -359,7 +375,8 @@ void ool_case_release(struct ool_case *c)
     memset(c, 0, sizeof *c);
 }
 
-enum ool_status ool_case_copy(const struct ool_case *c, struct ool_case *copy, struct ool_error *err)
+enum ool_status ool_case_copy(const struct ool_case *c, struct ool_case *copy,
+                              struct ool_error *err)
 {
     struct ool_case fresh = *c;
 
@@ -383,8 +400,8 @@ void ool_case_fini(struct ool_case *c)
     ool_case_release(c);
 }
 
-static enum ool_status make_case(const struct ool_scenario *s, size_t point, size_t stack, struct ool_case *c,
-                                 struct ool_error *err)
+static enum ool_status make_case(const struct ool_scenario *s, size_t point, size_t stack,
+                                 struct ool_case *c, struct ool_error *err)
 {
     enum ool_status status = ool_case_copy(&s->points[point], c, err);
     struct ool_text id;
@@ -399,18 +416,21 @@ static enum ool_status make_case(const struct ool_scenario *s, size_t point, siz
         ool_text_printf(&id, "%s+%s", c->id, c->stack);
     ool_free(c->id);
     c->id = id.data;
-    return c->id != NULL ? OOL_OK : ool_error_set(err, OOL_E_HOST_OOM, "no memory for the cases of %.100s", s->path);
+    return c->id != NULL
+               ? OOL_OK
+               : ool_error_set(err, OOL_E_HOST_OOM, "no memory for the cases of %.100s", s->path);
 }
 
-enum ool_status ool_scenario_cases(const struct ool_scenario *scenario, struct ool_case **cases, size_t *n_cases,
-                                   struct ool_error *err)
+enum ool_status ool_scenario_cases(const struct ool_scenario *scenario, struct ool_case **cases,
+                                   size_t *n_cases, struct ool_error *err)
 {
     size_t stacks = scenario->n_stacks + 1, n = 0;
     struct ool_case *made = ool_calloc(scenario->n_points * stacks, sizeof *made);
     enum ool_status status = OOL_OK;
 
     if (made == NULL)
-        return ool_error_set(err, OOL_E_HOST_OOM, "no memory for the cases of %.100s", scenario->path);
+        return ool_error_set(err, OOL_E_HOST_OOM, "no memory for the cases of %.100s",
+                             scenario->path);
     for (; status == OOL_OK && n < scenario->n_points * stacks; n++)
         status = make_case(scenario, n / stacks, n % stacks, &made[n], err);
     if (status != OOL_OK) {
@@ -431,7 +451,8 @@ void ool_cases_close(struct ool_case *cases, size_t n_cases)
 
 /* --- a workload alone ------------------------------------------------------------------------------ */
 
-enum ool_status ool_workload_read(json_t *object, struct ool_workload *workload, struct ool_scenario_memory **memory,
+enum ool_status ool_workload_read(json_t *object, struct ool_workload *workload,
+                                  struct ool_scenario_memory **memory,
                                   struct ool_problems *problems)
 {
     struct ool_reader reader = {.source = "workload", .problems = problems};
@@ -444,7 +465,8 @@ enum ool_status ool_workload_read(json_t *object, struct ool_workload *workload,
     json_get_alloc_funcs(NULL, &release);
     reader.memory = ool_scenario_memory_open();
     *memory = NULL;
-    if (text != NULL && reader.memory != NULL && ool_source_open(&source, &reader, text, strlen(text))) {
+    if (text != NULL && reader.memory != NULL &&
+        ool_source_open(&source, &reader, text, strlen(text))) {
         struct ool_cursor root = {source.root, 0};
         ool_reader_object(&reader, &ool_keys_workload, &root, &found);
     }

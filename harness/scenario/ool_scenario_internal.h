@@ -32,7 +32,8 @@ struct ool_document {
 void ool_sha256(const void *data, size_t length, char out[65]);
 
 /* The operations of an explicit job as a program. Names were checked when the scenario was loaded. */
-enum ool_status ool_operations_lower(const struct ool_job *job, struct ool_program *program, struct ool_error *err);
+enum ool_status ool_operations_lower(const struct ool_job *job, struct ool_program *program,
+                                     struct ool_error *err);
 
 /* Frees what a case owns; it may be half made. */
 void ool_case_release(struct ool_case *c);

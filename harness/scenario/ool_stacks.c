@@ -6,15 +6,18 @@
 #include <string.h>
 
 /* "name" or "name=value"; a problem otherwise. */
-static bool read_step(struct ool_reader *reader, const struct ool_cursor *cursor, struct ool_step *step)
+static bool read_step(struct ool_reader *reader, const struct ool_cursor *cursor,
+                      struct ool_step *step)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     const char *text = json_string_value(cursor->value);
     size_t name, value;
     char found[80];
 
     if (text == NULL) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL, "expected a mitigation's name, found %s",
+        ool_reader_problem(reader, cursor->node, false, OOL_E_TYPE, NULL,
+                           "expected a mitigation's name, found %s",
                            ool_reader_found(cursor->value, found));
         return false;
     }
@@ -23,7 +26,9 @@ static bool read_step(struct ool_reader *reader, const struct ool_cursor *cursor
     if (name == 0 || name > 64 || value > 64 || (text[name] == '=' && value == 0) ||
         text[name + (text[name] == '=') + value] != '\0') {
         ool_reader_problem(reader, cursor->node, false, OOL_E_NAME, NULL,
-                           "\"%.60s\": a mitigation reads \"name\" or \"name=value\", each up to 64 of A-Z a-z 0-9 . _ -", text);
+                           "\"%.60s\": a mitigation reads \"name\" or \"name=value\", each up to "
+                           "64 of A-Z a-z 0-9 . _ -",
+                           text);
         return false;
     }
     step->name = ool_arena_text(reader->memory, text, name);
@@ -32,7 +37,8 @@ static bool read_step(struct ool_reader *reader, const struct ool_cursor *cursor
 }
 
 /* The steps of an array. 0 = there was a problem. */
-static size_t read_steps(struct ool_reader *reader, const struct ool_cursor *cursor, struct ool_step **steps)
+static size_t read_steps(struct ool_reader *reader, const struct ool_cursor *cursor,
+                         struct ool_step **steps)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE};
     size_t n = json_array_size(cursor->value), done = 0;
@@ -55,13 +61,14 @@ static bool equal_stacks(const struct ool_stack *a, const struct ool_stack *b)
     if (a->n_steps != b->n_steps)
         return false;
     for (size_t i = 0; i < a->n_steps; i++)
-        if (strcmp(a->steps[i].name, b->steps[i].name) != 0 || strcmp(a->steps[i].value, b->steps[i].value) != 0)
+        if (strcmp(a->steps[i].name, b->steps[i].name) != 0 ||
+            strcmp(a->steps[i].value, b->steps[i].value) != 0)
             return false;
     return true;
 }
 
-static void add_stack(struct ool_reader *reader, const struct ool_cursor *cursor, struct ool_document *d,
-                      const struct ool_step *steps, size_t n_steps)
+static void add_stack(struct ool_reader *reader, const struct ool_cursor *cursor,
+                      struct ool_document *d, const struct ool_step *steps, size_t n_steps)
 {
     struct ool_stack stack = {steps, n_steps};
 
@@ -69,13 +76,15 @@ static void add_stack(struct ool_reader *reader, const struct ool_cursor *cursor
         if (equal_stacks(&d->stacks[i], &stack))
             return;
     if (d->n_stacks == OOL_MAX_STACKS)
-        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL, "more than %d stacks", OOL_MAX_STACKS);
+        ool_reader_problem(reader, cursor->node, false, OOL_E_LIMIT, NULL, "more than %d stacks",
+                           OOL_MAX_STACKS);
     else
         d->stacks[d->n_stacks++] = stack;
 }
 
 /* {"ladder": [a, b, c]}: a, then a and b, then all three. */
-static void read_ladder(struct ool_reader *reader, const struct ool_cursor *cursor, struct ool_document *d)
+static void read_ladder(struct ool_reader *reader, const struct ool_cursor *cursor,
+                        struct ool_document *d)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE}, ladder = {NULL, OOL_NO_NODE};
     struct ool_step *steps = NULL;
@@ -88,13 +97,16 @@ static void read_ladder(struct ool_reader *reader, const struct ool_cursor *curs
             ladder = (struct ool_cursor){json_object_get(cursor->value, "ladder"), child.node};
         else if (!(node->key_length == 10 && memcmp(key, "\"$comment\"", 10) == 0) &&
                  !(node->key_length >= 4 && memcmp(key, "\"x-", 3) == 0))
-            ool_reader_problem(reader, child.node, true, OOL_E_KEY, NULL, "a mitigation as an object has the key \"ladder\" only");
+            ool_reader_problem(reader, child.node, true, OOL_E_KEY, NULL,
+                               "a mitigation as an object has the key \"ladder\" only");
     }
     if (ladder.value == NULL) {
-        ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL, "\"ladder\" is missing");
+        ool_reader_problem(reader, cursor->node, false, OOL_E_MISSING, NULL,
+                           "\"ladder\" is missing");
     } else if (!json_is_array(ladder.value)) {
         char found[80];
-        ool_reader_problem(reader, ladder.node, false, OOL_E_TYPE, NULL, "\"ladder\": expected an array, found %s",
+        ool_reader_problem(reader, ladder.node, false, OOL_E_TYPE, NULL,
+                           "\"ladder\": expected an array, found %s",
                            ool_reader_found(ladder.value, found));
     } else {
         n = read_steps(reader, &ladder, &steps);
@@ -103,8 +115,8 @@ static void read_ladder(struct ool_reader *reader, const struct ool_cursor *curs
     }
 }
 
-void ool_read_stacks(struct ool_reader *reader, const struct ool_key *key, const struct ool_cursor *cursor,
-                     void *base)
+void ool_read_stacks(struct ool_reader *reader, const struct ool_key *key,
+                     const struct ool_cursor *cursor, void *base)
 {
     struct ool_cursor child = {NULL, OOL_NO_NODE};
     struct ool_document *d = base;
