@@ -102,9 +102,14 @@ enum ool_status ool_allocator_set_conf(struct ool_allocator *allocator, const ch
                                        struct ool_error *err);
 void ool_allocator_reset_peak(struct ool_allocator *allocator);
 
+/* Allocated and reserved bytes alone: what a timeline asks for after every operation. */
+void ool_allocator_totals(const struct ool_allocator *allocator, uint64_t *allocated,
+                          uint64_t *reserved);
+
 /* Counts @times repetitions of a period that added @growth to the counters' current, allocated and
  * freed values, without doing them; peaks stay. The caller holds the memory on the device. For loops
- * whose state repeats up to their growth. */
+ * whose state repeats up to their growth; only where the kind can. */
+bool ool_allocator_can_skip(const struct ool_allocator *allocator);
 void ool_allocator_skip(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
                         uint64_t times);
 
