@@ -1,5 +1,6 @@
 #include "ool_workload.h"
 
+#include "ool_hf.h"
 #include "ool_loop.h"
 #include "ool_module.h"
 
@@ -7,8 +8,10 @@
 #include <string.h>
 
 /* Every family that this build knows; a new one is one line here. */
-static const struct ool_family_ops *const families[] = {&ool_gpt, &ool_llama, &ool_bert, &ool_vit,
-                                                        &ool_mlp};
+static const struct ool_family_ops *const families[] = {
+    &ool_gpt,    &ool_llama,    &ool_bert,         &ool_vit,     &ool_mlp,
+    &ool_hf_gpt, &ool_hf_llama, &ool_hf_qwen2,     &ool_hf_bert, &ool_hf_vit,
+    &ool_hf_opt, &ool_hf_t5,    &ool_hf_t5_encoder};
 
 static const char *const family_names[OOL_N_FAMILIES] = {
 #define XX(name, text) text,
