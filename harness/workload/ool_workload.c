@@ -178,8 +178,8 @@ enum ool_status ool_workload_lower(const struct ool_workload *workload,
             ool_loop_train(&net);
         status = ool_tape_status(t, err);
     }
+    ool_tape_close(t); /* first: what it holds may point into the net */
     ool_net_fini(&net);
-    ool_tape_close(t);
     return status;
 }
 
@@ -197,8 +197,8 @@ enum ool_status ool_workload_count(const struct ool_workload *workload,
     status = t ? net_init(&net, workload, t, err) : OOL_E_HOST_OOM;
     if (status == OOL_OK)
         status = net_build(&net, facts, err);
-    ool_net_fini(&net);
     ool_tape_close(t);
+    ool_net_fini(&net);
     ool_program_fini(&program);
     return status;
 }
