@@ -21,9 +21,9 @@ struct ool_allocator;
 struct ool_block {
     void *handle; /* NULL: zero bytes were asked for */
     uint64_t address;
-    uint64_t bytes;     /* what it occupies, >= requested */
-    uint32_t segment;   /* number of the segment, in the order the device gave them out */
-    uint64_t offset;    /* bytes from the segment's start */
+    uint64_t bytes;   /* what it occupies, >= requested */
+    uint32_t segment; /* number of the segment, in the order the device gave them out */
+    uint64_t offset;  /* bytes from the segment's start */
 };
 
 /* A counter as PyTorch keeps it. */
@@ -38,7 +38,8 @@ struct ool_allocator_stats {
     struct ool_stat inactive_split_bytes[OOL_N_POOLS], requested_bytes[OOL_N_POOLS];
     struct ool_stat oversize_allocations, oversize_segments;
     int64_t num_alloc_retries, num_ooms, num_sync_all_streams, num_device_alloc, num_device_free;
-    int64_t max_split_size; /* -1 = unlimited */
+    int64_t max_split_size;     /* at start; -1 = unlimited */
+    int64_t num_oom_rejections; /* by throw_on_cudamalloc_oom */
 };
 
 /* One block and one segment of the state, by address, as a snapshot lists them. */
@@ -75,8 +76,9 @@ struct ool_allocator_config {
  * Errors: OOL_E_UNSUPPORTED (kind or version; the text lists those there are), OOL_E_CONF with the
  *         framework's own text for a bad settings string, OOL_E_HOST_OOM.
  */
-enum ool_status ool_allocator_open(const struct ool_allocator_config *config, struct ool_device *dev,
-                                   struct ool_allocator **allocator, struct ool_error *err);
+enum ool_status ool_allocator_open(const struct ool_allocator_config *config,
+                                   struct ool_device *dev, struct ool_allocator **allocator,
+                                   struct ool_error *err);
 /* Gives every segment back to the device, live or not. NULL is fine. */
 void ool_allocator_close(struct ool_allocator *allocator);
 
@@ -84,15 +86,20 @@ void ool_allocator_close(struct ool_allocator *allocator);
  * ool_allocator_alloc - one request
  *
  * OOL_E_DEV_OOM: out of memory for good; ool_allocator_message() has the framework's text and the
- * allocator is usable (a later request may succeed). Streams are numbers; 0 is the default stream.
+ * allocator is usable (a later request may succeed). OOL_E_FRAMEWORK: the framework itself would stop
+ * here with an error that is not about memory. OOL_E_HOST_OOM may also be about an earlier call that
+ * returns nothing and could not do its work. Streams are numbers; 0 is the default stream, and their
+ * order is that of PyTorch's stream handles.
  */
-enum ool_status ool_allocator_alloc(struct ool_allocator *allocator, uint64_t bytes, uint32_t stream,
-                                    struct ool_block *block, struct ool_error *err);
+enum ool_status ool_allocator_alloc(struct ool_allocator *allocator, uint64_t bytes,
+                                    uint32_t stream, struct ool_block *block,
+                                    struct ool_error *err);
 void ool_allocator_free(struct ool_allocator *allocator, const struct ool_block *block);
 void ool_allocator_record_stream(struct ool_allocator *allocator, const struct ool_block *block,
                                  uint32_t stream);
 void ool_allocator_empty_cache(struct ool_allocator *allocator);
-void ool_allocator_synchronize(struct ool_allocator *allocator); /* every recorded event is complete */
+/* Every event recorded so far is complete. */
+void ool_allocator_synchronize(struct ool_allocator *allocator);
 void ool_allocator_stream_busy(struct ool_allocator *allocator, uint32_t stream);
 void ool_allocator_stream_step(struct ool_allocator *allocator, uint32_t stream, uint64_t n_events);
 void ool_allocator_stream_idle(struct ool_allocator *allocator, uint32_t stream);

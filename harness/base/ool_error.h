@@ -35,6 +35,7 @@
     XX(E_DEV_OOM, 502, "device allocation failed")                                                 \
     XX(E_DEVICE, 503, "the device failed for another reason than memory")                          \
     XX(E_INTERRUPTED, 504, "interrupted")                                                          \
+    XX(E_FRAMEWORK, 505, "the framework itself stops here with an error of its own")               \
     XX(E_INTERNAL, 599, "a defect in oomlab itself")
 
 enum ool_status {

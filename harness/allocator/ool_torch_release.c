@@ -1,0 +1,112 @@
+#include "ool_torch_release.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define DEFAULT_VERSION "2.11"
+
+static const struct ool_torch_release releases[] = {
+    {
+        .name = "2.2",
+        .one_division_keeps_size = true,
+        .release_block_line = 2525,
+        .advice = OOL_ADVICE_OLD,
+    },
+    {
+        .name = "2.4",
+        .list_zero = true,
+        .release_block_line = 2586,
+        .private_pools_told = true,
+        .advice = OOL_ADVICE_OLD,
+    },
+    {
+        .name = "2.6",
+        .list_zero = true,
+        .non_split_rounding = true,
+        .background_threads = true,
+        .private_pools_told = true,
+        .allowed_told = true,
+        .advice = OOL_ADVICE_OLD,
+    },
+    {
+        .name = "2.8",
+        .list_zero = true,
+        .divisions_spelt = true,
+        .unclosed_list_refused = true,
+        .non_split_rounding = true,
+        .background_threads = true,
+        .lines = {.backend = 287},
+        .private_pools_told = true,
+        .allowed_told = true,
+        .advice = OOL_ADVICE_OLD,
+    },
+    {
+        .name = "2.11",
+        .new_settings = true,
+        .lines = {55, 124, 115, 185, 44},
+        .whole_fraction_clears = true,
+        .private_pools_told = true,
+        .allowed_told = true,
+        .advice = OOL_ADVICE_OPTIMIZE,
+    },
+    {
+        .name = "2.13",
+        .new_settings = true,
+        .pinned_limits = true,
+        .lines = {55, 124, 115, 185, 44},
+        .whole_fraction_clears = true,
+        .fraction_rounds = true,
+        .oldest_segment_first = true,
+        .private_pools_told = true,
+        .allowed_told = true,
+        .advice = OOL_ADVICE_OPTIMIZE,
+    },
+    {
+        .name = "2.15",
+        .new_settings = true,
+        .pinned_limits = true,
+        .segment_reserve = true,
+        .lines = {54, 123, 114, 185, 64},
+        .whole_fraction_clears = true,
+        .fraction_rounds = true,
+        .oldest_segment_first = true,
+        .short_range_given_back = true,
+        .private_pools_told = true,
+        .allowed_told = true,
+        .advice = OOL_ADVICE_RESERVE,
+    },
+};
+
+/* "2.11" matches "2.11" and "2.11.0", not "2.1" and not "2.110". */
+static bool matches(const char *version, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (strncmp(version, name, length) != 0)
+        return false;
+    version += length;
+    if (*version == '\0')
+        return true;
+    if (*version++ != '.' || *version == '\0')
+        return false;
+    while (isdigit((unsigned char)*version))
+        version++;
+    return *version == '\0';
+}
+
+enum ool_status ool_torch_release_find(const char *version, const struct ool_torch_release **release,
+                                       struct ool_error *err)
+{
+    if (version == NULL)
+        version = DEFAULT_VERSION;
+    for (size_t i = 0; i < sizeof releases / sizeof *releases; i++) {
+        if (matches(version, releases[i].name)) {
+            *release = &releases[i];
+            return OOL_OK;
+        }
+    }
+    return ool_error_set(err, OOL_E_UNSUPPORTED,
+                         "no recording of PyTorch %.20s: expected 2.2, 2.4, 2.6, 2.8, 2.11, 2.13 or "
+                         "2.15",
+                         version);
+}
