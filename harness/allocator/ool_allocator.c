@@ -123,23 +123,6 @@ const struct ool_allocator_stats *ool_allocator_stats(const struct ool_allocator
     return allocator->ops->stats((struct ool_allocator *)(uintptr_t)allocator);
 }
 
-void ool_allocator_totals(const struct ool_allocator *allocator, uint64_t *allocated,
-                          uint64_t *reserved)
-{
-    allocator->ops->totals(allocator, allocated, reserved);
-}
-
-bool ool_allocator_can_skip(const struct ool_allocator *allocator)
-{
-    return allocator->ops->skip != NULL;
-}
-
-void ool_allocator_skip(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
-                        uint64_t times)
-{
-    allocator->ops->skip(allocator, growth, times);
-}
-
 const char *ool_allocator_message(const struct ool_allocator *allocator)
 {
     return allocator->ops->message(allocator);

@@ -30,10 +30,6 @@ struct ool_allocator_ops {
     void (*skip)(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
                  uint64_t times);
     const struct ool_allocator_stats *(*stats)(struct ool_allocator *allocator);
-    void (*totals)(const struct ool_allocator *allocator, uint64_t *allocated, uint64_t *reserved);
-    /* (optional) */
-    void (*skip)(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
-                 uint64_t times);
     const char *(*message)(const struct ool_allocator *allocator);
     enum ool_status (*snapshot)(const struct ool_allocator *allocator,
                                 struct ool_snapshot *snapshot, struct ool_error *err);

@@ -213,10 +213,6 @@ void ool_torch_totals(const struct ool_allocator *allocator, uint64_t *allocated
                       uint64_t *reserved);
 void ool_torch_skip(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
                     uint64_t times);
-void ool_torch_totals(const struct ool_allocator *allocator, uint64_t *allocated,
-                      uint64_t *reserved);
-void ool_torch_skip(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,
-                    uint64_t times);
 
 static inline void ool_torch_stat_add(struct ool_torch_counters *c, enum ool_torch_stat stat,
                                       bool small, int64_t n)
