@@ -157,7 +157,33 @@ static void take_preset(struct ool_reader *reader, const struct ool_cursor *curs
          .fallback = "false",                                                                      \
          .matrix = true,                                                                           \
          .doc = "ReLU of an MLP writes over its input"},                                           \
-        DIMENSION("window", window, 1, "sliding_window", "tokens of a sliding attention window")
+        DIMENSION("window", window, 1, "sliding_window", "tokens of a sliding attention window"),  \
+        {.name = "embedding",                                                                      \
+         .kind = OOL_KEY_INTEGER,                                                                  \
+         M(embedding),                                                                             \
+         .min = 1,                                                                                 \
+         .max = MOST,                                                                              \
+         .matrix = true,                                                                           \
+         .aliases = "word_embed_proj_dim",                                                         \
+         .doc = "width of OPT's embedding; hidden if absent"},                                     \
+        {.name = "post_norm",                                                                      \
+         .kind = OOL_KEY_BOOL,                                                                     \
+         M(post_norm),                                                                             \
+         .fallback = "false",                                                                      \
+         .matrix = true,                                                                           \
+         .doc = "OPT with do_layer_norm_before = false"},                                          \
+        {.name = "relative_buckets",                                                               \
+         .kind = OOL_KEY_INTEGER,                                                                  \
+         M(relative_buckets),                                                                      \
+         .min = 1,                                                                                 \
+         .max = MOST,                                                                              \
+         .matrix = true,                                                                           \
+         .aliases = "relative_attention_num_buckets",                                              \
+         .doc = "T5's buckets of distances; 32 if absent"},                                        \
+    {                                                                                              \
+        .name = "gated", .kind = OOL_KEY_BOOL, M(gated), .fallback = "false", .matrix = true,      \
+        .doc = "T5 v1.1's gated feed-forward part"                                                 \
+    }
 
 /* clang-format off */
 static const struct ool_key model_keys[] = {
