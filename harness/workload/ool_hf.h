@@ -66,6 +66,14 @@ struct ool_hf_attention {
 struct ool_tensor *ool_hf_attend(struct ool_net *net, struct ool_tensor *q, struct ool_tensor *k,
                                  struct ool_tensor *v, const struct ool_hf_attention *args,
                                  struct ool_tensor **weights);
+/* A whole attention module without a cache: query, key and value of @x (b, s, hidden), the interface,
+ * and @o over its result, NULL = none. */
+struct ool_hf_projections {
+    struct ool_module *q, *k, *v, *o;
+};
+struct ool_tensor *ool_hf_self_attention(struct ool_net *net, const struct ool_hf_projections *p,
+                                         struct ool_tensor *x, const struct ool_hf_attention *args,
+                                         struct ool_tensor **weights);
 /* past_key_values.update(): *k and *v become the cached ones. */
 void ool_hf_cache_update(struct ool_net *net, struct ool_kv *cache, int64_t layer,
                          struct ool_tensor **k, struct ool_tensor **v);
@@ -96,6 +104,6 @@ void ool_hf_output(struct ool_net *net, struct ool_output *out, struct ool_tenso
 /* --- the families ----------------------------------------------------------------------------- */
 
 extern const struct ool_family_ops ool_hf_gpt, ool_hf_llama, ool_hf_qwen2, ool_hf_bert, ool_hf_vit,
-    ool_hf_opt, ool_hf_t5, ool_hf_t5_encoder;
+    ool_hf_opt, ool_hf_t5, ool_hf_t5_encoder, ool_hf_clip_text;
 
 #endif

@@ -130,6 +130,27 @@ struct ool_tensor *ool_hf_attend(struct ool_net *net, struct ool_tensor *q, stru
     return attend_sdpa(net, q, k, v, args);
 }
 
+struct ool_tensor *ool_hf_self_attention(struct ool_net *net, const struct ool_hf_projections *p,
+                                         struct ool_tensor *x, const struct ool_hf_attention *args,
+                                         struct ool_tensor **weights)
+{
+    struct ool_tape *t = net->tape;
+    int64_t d = net->model.hidden / net->model.heads;
+    struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *y = NULL;
+
+    ool_set(t, &q, ool_hf_heads(net, p->q, x, d));
+    ool_set(t, &k, ool_hf_heads(net, p->k, x, d));
+    ool_set(t, &v, ool_hf_heads(net, p->v, x, d));
+    ool_set(t, &y, ool_hf_attend(net, q, k, v, args, weights));
+    ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(ool_size(x, 0), ool_size(x, 1), -1)));
+    if (p->o)
+        ool_set(t, &y, ool_linear_call(net, p->o, y));
+    ool_del(t, &q);
+    ool_del(t, &k);
+    ool_del(t, &v);
+    return ool_return(t, &y);
+}
+
 /* --- caches ----------------------------------------------------------------------------------- */
 
 /* DynamicLayer: the states of this call behind those before it */

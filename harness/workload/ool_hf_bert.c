@@ -7,8 +7,9 @@ struct bert {
 };
 
 struct block {
-    struct ool_module *attention, *self, *query, *key, *value, *out, *dense, *out_norm;
+    struct ool_module *attention, *self, *out, *dense, *out_norm;
     struct ool_module *intermediate, *up, *output, *down, *output_norm;
+    struct ool_hf_projections proj;
 };
 
 static void defaults(struct ool_net *net, struct ool_model *m)
@@ -41,9 +42,9 @@ static struct ool_module *block_add(struct ool_net *net, struct ool_module *pare
     module->state = b;
     b->attention = ool_module_add(net, module, "attention", -1);
     b->self = ool_module_add(net, b->attention, "self", -1);
-    b->query = ool_linear_add(net, b->self, "query", h, h, true);
-    b->key = ool_linear_add(net, b->self, "key", h, h, true);
-    b->value = ool_linear_add(net, b->self, "value", h, h, true);
+    b->proj.q = ool_linear_add(net, b->self, "query", h, h, true);
+    b->proj.k = ool_linear_add(net, b->self, "key", h, h, true);
+    b->proj.v = ool_linear_add(net, b->self, "value", h, h, true);
     b->out = ool_module_add(net, b->attention, "output", -1);
     b->dense = ool_linear_add(net, b->out, "dense", h, h, true);
     b->out_norm = ool_layer_norm_add(net, b->out, "LayerNorm", h);
@@ -140,24 +141,14 @@ static struct ool_tensor *embeddings(struct ool_net *net, const struct bert *g,
 static struct ool_tensor *self_attention(struct ool_net *net, const struct block *b,
                                          struct ool_tensor *x, struct ool_tensor **weights)
 {
-    struct ool_tape *t = net->tape;
-    const struct ool_model *m = &net->model;
     struct ool_hf_attention args = {.softmax = OOL_HF_SOFTMAX,
                                     .groups = 1,
-                                    .dropout = net->training ? m->attention_dropout : 0};
-    int64_t d = m->hidden / m->heads;
-    struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *y = NULL;
+                                    .dropout = net->training ? net->model.attention_dropout : 0};
+    struct ool_tensor *y;
 
     ool_module_enter(net, b->self);
-    ool_set(t, &q, ool_hf_heads(net, b->query, x, d));
-    ool_set(t, &k, ool_hf_heads(net, b->key, x, d));
-    ool_set(t, &v, ool_hf_heads(net, b->value, x, d));
-    ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
-    ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(ool_size(x, 0), ool_size(x, 1), m->hidden)));
-    ool_del(t, &q);
-    ool_del(t, &k);
-    ool_del(t, &v);
-    return ool_module_leave(net, b->self, ool_return(t, &y));
+    y = ool_hf_self_attention(net, &b->proj, x, &args, weights);
+    return ool_module_leave(net, b->self, y);
 }
 
 /* BertSelfOutput and BertOutput: LayerNorm(dropout(dense(x)) + residual) */

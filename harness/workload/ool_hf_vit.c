@@ -7,7 +7,8 @@ struct vit {
 };
 
 struct block {
-    struct ool_module *attention, *q, *k, *v, *o, *before, *after, *mlp, *fc1, *fc2;
+    struct ool_module *attention, *before, *after, *mlp, *fc1, *fc2;
+    struct ool_hf_projections proj;
 };
 
 static void defaults(struct ool_net *net, struct ool_model *m)
@@ -40,10 +41,10 @@ static struct ool_module *block_add(struct ool_net *net, struct ool_module *pare
         return NULL;
     module->state = b;
     b->attention = ool_module_add(net, module, "attention", -1);
-    b->q = ool_linear_add(net, b->attention, "q_proj", h, h, true);
-    b->k = ool_linear_add(net, b->attention, "k_proj", h, h, true);
-    b->v = ool_linear_add(net, b->attention, "v_proj", h, h, true);
-    b->o = ool_linear_add(net, b->attention, "o_proj", h, h, true);
+    b->proj.q = ool_linear_add(net, b->attention, "q_proj", h, h, true);
+    b->proj.k = ool_linear_add(net, b->attention, "k_proj", h, h, true);
+    b->proj.v = ool_linear_add(net, b->attention, "v_proj", h, h, true);
+    b->proj.o = ool_linear_add(net, b->attention, "o_proj", h, h, true);
     b->before = ool_layer_norm_add(net, module, "layernorm_before", h);
     b->after = ool_layer_norm_add(net, module, "layernorm_after", h);
     b->mlp = ool_module_add(net, module, "mlp", -1);
@@ -112,25 +113,14 @@ static struct ool_tensor *embeddings(struct ool_net *net, const struct vit *g, s
 static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
                                     struct ool_tensor *x, struct ool_tensor **weights)
 {
-    struct ool_tape *t = net->tape;
-    const struct ool_model *m = &net->model;
     struct ool_hf_attention args = {.softmax = OOL_HF_SOFTMAX_F32,
                                     .groups = 1,
-                                    .dropout = net->training ? m->attention_dropout : 0};
-    int64_t d = m->hidden / m->heads;
-    struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *y = NULL;
+                                    .dropout = net->training ? net->model.attention_dropout : 0};
+    struct ool_tensor *y;
 
     ool_module_enter(net, b->attention);
-    ool_set(t, &q, ool_hf_heads(net, b->q, x, d));
-    ool_set(t, &k, ool_hf_heads(net, b->k, x, d));
-    ool_set(t, &v, ool_hf_heads(net, b->v, x, d));
-    ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
-    ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(ool_size(x, 0), ool_size(x, 1), m->hidden)));
-    ool_set(t, &y, ool_linear_call(net, b->o, y));
-    ool_del(t, &q);
-    ool_del(t, &k);
-    ool_del(t, &v);
-    return ool_module_leave(net, b->attention, ool_return(t, &y));
+    y = ool_hf_self_attention(net, &b->proj, x, &args, weights);
+    return ool_module_leave(net, b->attention, y);
 }
 
 static struct ool_tensor *mlp(struct ool_net *net, const struct block *b, struct ool_tensor *x)

@@ -9,9 +9,9 @@
 
 /* Every family that this build knows; a new one is one line here. */
 static const struct ool_family_ops *const families[] = {
-    &ool_gpt,    &ool_llama,    &ool_bert,         &ool_vit,     &ool_mlp,
-    &ool_hf_gpt, &ool_hf_llama, &ool_hf_qwen2,     &ool_hf_bert, &ool_hf_vit,
-    &ool_hf_opt, &ool_hf_t5,    &ool_hf_t5_encoder};
+    &ool_gpt,    &ool_llama,    &ool_bert,          &ool_vit,         &ool_mlp,
+    &ool_hf_gpt, &ool_hf_llama, &ool_hf_qwen2,      &ool_hf_bert,     &ool_hf_vit,
+    &ool_hf_opt, &ool_hf_t5,    &ool_hf_t5_encoder, &ool_hf_clip_text};
 
 static const char *const family_names[OOL_N_FAMILIES] = {
 #define XX(name, text) text,
