@@ -66,8 +66,31 @@ struct format {
                             struct ool_error *err);
 };
 
+/* Allocator traces, one or many, and the index that lies beside them (which holds no row). */
+static bool is_allocator(const json_t *root)
+{
+    const json_t *first = json_is_array(root) ? json_array_get(root, 0) : root;
+
+    return (json_object_get(first, "ops") != NULL && json_object_get(first, "device") != NULL) ||
+           (json_object_get(first, "file") != NULL && json_object_get(first, "total_mib") != NULL);
+}
+
+/* By release: answers to settings strings, or which of them it refused. */
+static bool is_settings(const json_t *root)
+{
+    json_t *versions = json_object_get(root, "versions");
+    void *first = json_object_iter((json_t *)(uintptr_t)root);
+
+    if (json_object_get(root, "compared_with") != NULL)
+        return json_is_object(versions);
+    return first != NULL && strspn(json_object_iter_key(first), "0123456789.") > 2 &&
+           json_is_object(json_object_iter_value(first));
+}
+
 /* A reader is a line here. */
 static const struct format formats[] = {
+    {is_allocator, ool_conform_allocator},
+    {is_settings, ool_conform_settings},
     {NULL, NULL},
 };
 
