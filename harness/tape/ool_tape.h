@@ -285,14 +285,20 @@ struct ool_tensor *ool_bce_with_logits(struct ool_tape *t, struct ool_tensor *x,
  */
 void ool_backward(struct ool_tape *t, struct ool_tensor *root, struct ool_tensor *gradient, bool retain_graph);
 
+/* torch.autograd.grad(root, inputs, gradient): grads[i] gets the gradient of inputs[i] (floating; NULL = none);
+ * no .grad changes, and nothing is cloned. */
+void ool_gradients(struct ool_tape *t, struct ool_tensor *root, struct ool_tensor *gradient, struct ool_tensor *const *inputs,
+                   size_t n, struct ool_tensor **grads);
+
 /* Called in backward right after a leaf's .grad is complete (register_post_accumulate_grad_hook). */
 typedef void ool_leaf_hook(struct ool_tape *t, struct ool_tensor *leaf, void *state);
 void ool_set_leaf_hook(struct ool_tensor *leaf, ool_leaf_hook *hook, void *state);
 
-/* Every tensor that the graph behind @root keeps for backward: the node's name as PyTorch has it
- * ("AddmmBackward0") and the tensor, borrowed. Nodes in breadth-first order from @root. */
+/* Every tensor that the graph behind @roots keeps for backward: the node's name as PyTorch has it
+ * ("AddmmBackward0") and the tensor, borrowed for the call. Nodes in breadth-first order. Each is
+ * read as Python reads grad_fn._saved_x: hooks run (a copy from the host, a checkpoint's function). */
 typedef void ool_saved_visit(const char *node, const struct ool_tensor *saved, void *state);
-void ool_each_saved(struct ool_tape *t, const struct ool_tensor *root, ool_saved_visit *visit, void *state);
+void ool_each_saved(struct ool_tape *t, struct ool_tensor *const *roots, size_t n, ool_saved_visit *visit, void *state);
 
 /* torch.utils.checkpoint.checkpoint(function, inputs...). The function gets the inputs (held by the
  * caller) and returns one tensor (floating). @state must live until backward is done; @release (may be NULL) is
