@@ -366,7 +366,7 @@ static void read_release(struct ool_reader *reader, const struct ool_key *key,
     }
     if (strlen(text) > 5 || strspn(text, "0123456789.") != strlen(text) ||
         sscanf(text, "%2d.%2d%n", &major, &minor, &used) != 2 || text[used] != '\0' ||
-        minor >= key->max) {
+        (key->max == 10 && text[used - 2] != '.')) {
         ool_reader_problem(reader, cursor->node, false, OOL_E_CHOICE, NULL,
                            "\"%s\": \"%.40s\": expected major and minor number, as in \"%s\"",
                            key->name, text, key->max == 10 ? "8.9" : "5.23");

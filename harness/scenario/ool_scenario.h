@@ -220,8 +220,8 @@ bool ool_expectation_matches(const struct ool_expectation *expectation, const st
 enum ool_status ool_case_lower(const struct ool_case *c, struct ool_program *program,
                                struct ool_workload_facts *facts, struct ool_error *err);
 
-/* The JSON schema (draft-07, valid under 2020-12 too) as text; borrowed. */
-const char *ool_scenario_schema(void);
+/* Appends the JSON schema: draft-07, valid under 2020-12 too. OOL_E_HOST_OOM. */
+enum ool_status ool_scenario_schema(struct ool_text *out);
 /* What a status means, what causes it and how to mend it; for `oomlab explain`. NULL = unknown code. */
 const char *ool_explain(enum ool_status status);
 
