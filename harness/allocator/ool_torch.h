@@ -145,14 +145,60 @@ struct ool_torch {
     bool short_of_memory; /* a call that returns nothing could not do its work */
 };
 
-/* ool_torch_block.c. ool_torch_blocks_reserve() must have left enough spare blocks. */
-bool ool_torch_blocks_reserve(struct ool_torch *torch, size_t n);
-struct ool_torch_block *ool_torch_block_new(struct ool_torch *torch, struct ool_torch_heap *heap,
-                                            struct ool_torch_segment *segment, uint64_t address,
-                                            uint64_t bytes);
-void ool_torch_block_delete(struct ool_torch *torch, struct ool_torch_block *block);
-void ool_torch_block_link(struct ool_torch_block *prev, struct ool_torch_block *block,
-                          struct ool_torch_block *next);
+/* ool_torch_block.c */
+bool ool_torch_blocks_add(struct ool_torch *torch, size_t n);
+
+/* Makes sure of n spare blocks; false when memory is short. */
+static inline bool ool_torch_blocks_reserve(struct ool_torch *torch, size_t n)
+{
+    return torch->n_spare_blocks >= n || ool_torch_blocks_add(torch, n);
+}
+
+/* Cannot fail: it takes a spare block, which must have been reserved. */
+static inline struct ool_torch_block *ool_torch_block_new(struct ool_torch *torch,
+                                                          struct ool_torch_heap *heap,
+                                                          struct ool_torch_segment *segment,
+                                                          uint64_t address, uint64_t bytes)
+{
+    struct ool_torch_block *block = torch->spare_blocks;
+
+    assert(block != NULL);
+    torch->spare_blocks = block->next;
+    torch->n_spare_blocks--;
+    block->bytes = bytes;
+    block->address = address;
+    block->order = segment->order;
+    block->prev = block->next = NULL;
+    block->requested = 0;
+    block->heap = heap;
+    block->segment = segment;
+    block->uses = NULL;
+    block->n_events = 0;
+    block->allocated = block->unmapped = false;
+    return block;
+}
+
+static inline void ool_torch_block_delete(struct ool_torch *torch, struct ool_torch_block *block)
+{
+    block->next = torch->spare_blocks;
+    torch->spare_blocks = block;
+    torch->n_spare_blocks++;
+}
+
+/* Puts the block between two others of its segment; NULL is an end. */
+static inline void ool_torch_block_link(struct ool_torch_block *prev, struct ool_torch_block *block,
+                                        struct ool_torch_block *next)
+{
+    block->prev = prev;
+    block->next = next;
+    if (prev != NULL)
+        prev->next = block;
+    else
+        block->segment->first = block;
+    if (next != NULL)
+        next->prev = block;
+}
+
 void ool_torch_heap_insert(struct ool_torch *torch, struct ool_torch_block *block);
 void ool_torch_heap_remove(struct ool_torch_block *block);
 /* The first block of at least so many bytes; NULL if there is none. */

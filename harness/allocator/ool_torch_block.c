@@ -46,51 +46,13 @@ static bool add_slab(struct ool_torch *torch)
     return true;
 }
 
-bool ool_torch_blocks_reserve(struct ool_torch *torch, size_t n)
+bool ool_torch_blocks_add(struct ool_torch *torch, size_t n)
 {
-    return torch->n_spare_blocks >= n || add_slab(torch);
-}
-
-struct ool_torch_block *ool_torch_block_new(struct ool_torch *torch, struct ool_torch_heap *heap,
-                                            struct ool_torch_segment *segment, uint64_t address,
-                                            uint64_t bytes)
-{
-    struct ool_torch_block *block = torch->spare_blocks;
-
-    assert(block != NULL);
-    torch->spare_blocks = block->next;
-    torch->n_spare_blocks--;
-    block->bytes = bytes;
-    block->address = address;
-    block->order = segment->order;
-    block->prev = block->next = NULL;
-    block->requested = 0;
-    block->heap = heap;
-    block->segment = segment;
-    block->uses = NULL;
-    block->n_events = 0;
-    block->allocated = block->unmapped = false;
-    return block;
-}
-
-void ool_torch_block_delete(struct ool_torch *torch, struct ool_torch_block *block)
-{
-    block->next = torch->spare_blocks;
-    torch->spare_blocks = block;
-    torch->n_spare_blocks++;
-}
-
-void ool_torch_block_link(struct ool_torch_block *prev, struct ool_torch_block *block,
-                          struct ool_torch_block *next)
-{
-    block->prev = prev;
-    block->next = next;
-    if (prev != NULL)
-        prev->next = block;
-    else
-        block->segment->first = block;
-    if (next != NULL)
-        next->prev = block;
+    while (torch->n_spare_blocks < n) {
+        if (!add_slab(torch))
+            return false;
+    }
+    return true;
 }
 
 /* ---- treaps ---- */
