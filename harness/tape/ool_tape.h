@@ -286,7 +286,7 @@ struct ool_tensor *ool_bce_with_logits(struct ool_tape *t, struct ool_tensor *x,
 void ool_backward(struct ool_tape *t, struct ool_tensor *root, struct ool_tensor *gradient, bool retain_graph);
 
 /* torch.autograd.grad(root, inputs, gradient): grads[i] gets the gradient of inputs[i] (floating; NULL = none);
- * no .grad changes, and nothing is cloned. */
+ * no .grad changes. The inputs must be leaves. */
 void ool_gradients(struct ool_tape *t, struct ool_tensor *root, struct ool_tensor *gradient, struct ool_tensor *const *inputs,
                    size_t n, struct ool_tensor **grads);
 
