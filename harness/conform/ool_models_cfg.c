@@ -113,8 +113,9 @@ static struct mapping inside(struct mapping *m, const char *key)
     return sub;
 }
 
-/* The dimensions have the scenario's names or aliases; a key that is none is refused by the reader. */
-static void map_model(struct mapping *m, const json_t *model)
+/* The dimensions have the scenario's names or aliases; a key that is none is refused by the reader.
+ * @untied: weights made on the host by to_empty() are no longer shared. */
+static void map_model(struct mapping *m, const json_t *model, bool untied)
 {
     struct mapping sub = inside(m, "model");
     const char *key;
@@ -131,6 +132,8 @@ static void map_model(struct mapping *m, const json_t *model)
         else
             put(&sub, key, json_incref(value));
     }
+    if (untied)
+        put(&sub, "tied", json_false());
     m->failed |= sub.failed;
 }
 
@@ -281,6 +284,14 @@ static void map_task(struct mapping *m, const json_t *cfg)
         put_word(m, "precision", precisions, "dtype", dtype);
 }
 
+static bool loses_ties(const json_t *cfg)
+{
+    const char *impl = json_string_value(json_object_get(json_object_get(cfg, "model"), "impl"));
+
+    return (!impl || strcmp(impl, "ref") == 0) &&
+           json_is_true(json_object_get(json_object_get(cfg, "mit"), "cpu_offload"));
+}
+
 json_t *ool_models_workload(const json_t *cfg, struct ool_error *err)
 {
     static const struct pair numbers[] = {
@@ -296,7 +307,7 @@ json_t *ool_models_workload(const json_t *cfg, struct ool_error *err)
     const char *key;
     json_t *value;
 
-    map_model(&m, json_object_get(cfg, "model"));
+    map_model(&m, json_object_get(cfg, "model"), loses_ties(cfg));
     map_task(&m, cfg);
     map_optimizer(&m, json_object_get(cfg, "opt"));
     for (const struct pair *pair = numbers; pair->from; pair++) {

@@ -109,12 +109,28 @@ static void see_segment(void *state, uint64_t bytes, bool taken)
                             .value = bytes});
 }
 
+/* A recorded mark stands right behind the last allocation or free before it, in front of segments
+ * that came and went since. */
 static void see_mark(void *state, const char *phase)
 {
-    add(state, &(struct ool_event){.kind = OOL_EVENT_PHASE,
-                                   .storage = OOL_NONE,
-                                   .phase = phase,
-                                   .phase_length = strlen(phase)});
+    struct ool_stream *stream = state;
+    struct ool_event mark = {.kind = OOL_EVENT_PHASE,
+                             .storage = OOL_NONE,
+                             .phase = phase,
+                             .phase_length = strlen(phase)};
+    size_t at;
+
+    add(stream, &mark);
+    if (stream->failed)
+        return;
+    for (at = stream->n - 1; at > 0; at--) {
+        enum ool_event_kind before = stream->events[at - 1].kind;
+
+        if (before != OOL_EVENT_SEGMENT_TAKEN && before != OOL_EVENT_SEGMENT_GIVEN)
+            break;
+        stream->events[at] = stream->events[at - 1];
+    }
+    stream->events[at] = mark;
 }
 
 enum ool_status ool_stream_observe(struct ool_stream *stream, const struct ool_program *program,

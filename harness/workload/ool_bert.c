@@ -25,12 +25,12 @@ static void defaults(struct ool_net *net, struct ool_model *m)
     ool_plain_default(&m->type_vocab, 2);
     if (m->gelu == OOL_GELU_KIND_DEFAULT)
         m->gelu = OOL_GELU_KIND_ERF;
+    if (m->tied < 0)
+        m->tied = 1;
     ool_plain_check(net, m, 0.1);
     ool_plain_check_positions(net, m);
     if (m->kv_heads != m->heads)
         ool_fail(net->tape, OOL_E_UNSUPPORTED, "plain BERT has as many key/value heads as heads");
-    if (m->tied == 0)
-        ool_fail(net->tape, OOL_E_UNSUPPORTED, "plain BERT has its head tied to its embedding");
 }
 
 static struct ool_module *block_add(struct ool_net *net, int64_t index)
@@ -74,7 +74,8 @@ static void build(struct ool_net *net)
     bert->head = ool_linear_add(net, net->root, "head", m->hidden, m->vocab, true);
     if (bert->head)
         bert->head->role = OOL_ROLE_HEAD;
-    ool_module_tie(net, bert->head, bert->tok);
+    if (m->tied)
+        ool_module_tie(net, bert->head, bert->tok);
 }
 
 /* y and w are the caller's variables of these names. */

@@ -130,4 +130,6 @@ void ool_loop_generate(struct ool_net *net)
         ool_autocast_leave(t);
     if (w->unload)
         unload(&d);
+    else
+        ool_del(t, &d.next); /* the loop's function returns; logits, ids and cache live on */
 }

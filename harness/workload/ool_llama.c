@@ -203,8 +203,9 @@ static struct ool_tensor *attention(struct ool_net *net, struct ool_module *bloc
             ool_plain_split_heads(t, ool_linear_call(net, b->v, x), m->kv_heads, m->head_dim));
     for (int i = 0; i < 2; i++)
         turned[i] = rotate(t, qkv[i], inputs[IN_COS], inputs[IN_SIN]);
-    for (int i = 0; i < 2; i++)
-        ool_set(t, &qkv[i], turned[i]);
+    /* q, k = ..., ...: CPython stores a pair of locals from the right */
+    ool_set(t, &qkv[1], turned[1]);
+    ool_set(t, &qkv[0], turned[0]);
     if (net->call && net->call->cache)
         ool_llama_cache_update(net, net->call->cache, block->index, &qkv[1], &qkv[2]);
     for (int i = 1; group > 1 && !native && i < 3; i++)

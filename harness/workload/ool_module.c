@@ -329,7 +329,6 @@ static struct ool_tensor *lora_call(struct ool_net *net, struct ool_module *line
     struct ool_tape *t = net->tape;
     struct ool_tensor *y = NULL, *z = NULL, *r;
 
-    ool_enter(t, x);
     ool_set(t, &y, ool_linear(t, x, weight_of(linear, 0), weight_of(linear, 1)));
     ool_set(t, &z, ool_to(t, x, linear->lora_a->params[0]->dtype));
     r = ool_linear_call(net, linear->lora_a, ool_dropout_call(net, z, net->workload->lora.dropout));
@@ -338,37 +337,50 @@ static struct ool_tensor *lora_call(struct ool_net *net, struct ool_module *line
         r = ool_add(t, y, ool_to(t, r, ool_dtype(y)));
     ool_del(t, &y);
     ool_del(t, &z);
-    ool_leave(t, x);
     return r;
 }
 
+/* The caller's arguments live until the call is over, weights that travel go before. */
 struct ool_tensor *ool_linear_call(struct ool_net *net, struct ool_module *linear,
                                    struct ool_tensor *x)
 {
     struct ool_tensor *y;
 
     ool_module_enter(net, linear);
+    ool_enter(net->tape, x);
     if (linear->lora_a)
         y = lora_call(net, linear, x);
     else
         y = ool_linear(net->tape, x, weight_of(linear, 0), weight_of(linear, 1));
-    return ool_module_leave(net, linear, y);
+    y = ool_module_leave(net, linear, y);
+    ool_leave(net->tape, x);
+    return y;
 }
 
 struct ool_tensor *ool_layer_norm_call(struct ool_net *net, struct ool_module *norm,
                                        struct ool_tensor *x)
 {
+    struct ool_tensor *y;
+
     ool_module_enter(net, norm);
-    return ool_module_leave(
-        net, norm, ool_layer_norm(net->tape, x, 1, weight_of(norm, 0), weight_of(norm, 1)));
+    ool_enter(net->tape, x);
+    y = ool_layer_norm(net->tape, x, 1, weight_of(norm, 0), weight_of(norm, 1));
+    y = ool_module_leave(net, norm, y);
+    ool_leave(net->tape, x);
+    return y;
 }
 
 struct ool_tensor *ool_embedding_call(struct ool_net *net, struct ool_module *embedding,
                                       struct ool_tensor *ids)
 {
+    struct ool_tensor *y;
+
     ool_module_enter(net, embedding);
-    return ool_module_leave(net, embedding,
-                            ool_embedding(net->tape, ids, weight_of(embedding, 0), false));
+    ool_enter(net->tape, ids);
+    y = ool_embedding(net->tape, ids, weight_of(embedding, 0), false);
+    y = ool_module_leave(net, embedding, y);
+    ool_leave(net->tape, ids);
+    return y;
 }
 
 struct ool_tensor *ool_dropout_call(struct ool_net *net, struct ool_tensor *x, double p)

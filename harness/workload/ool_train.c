@@ -279,8 +279,12 @@ void ool_loop_train(struct ool_net *net)
     for (int64_t i = 1; i <= net->workload->steps && !failed(&l); i++)
         step(&l, i);
     ool_set_sdpa(t, old);
-    if (net->workload->unload && !failed(&l))
+    if (net->workload->unload && !failed(&l)) {
         unload(&l);
+    } else { /* the loop's function returns; model, optimizer, outputs and loss live on */
+        ool_scaler_close(t, l.scaler);
+        ool_del(t, &l.bag.total);
+    }
     net->hook = NULL;
     ool_bag_fini(&l.bag);
     ool_free(l.out.kept);
