@@ -64,6 +64,7 @@ struct ool_memory {
 };
 
 struct ool_node;
+struct ool_checkpoint_run;
 
 struct ool_tensor {
     struct ool_memory *memory;
@@ -81,6 +82,7 @@ struct ool_tensor {
     uint32_t refs;    /* a floating tensor has one that belongs to nobody yet */
     uint32_t pins;    /* open ool_enter() */
     uint32_t output;  /* which output of node */
+    uint32_t cast;    /* its place in the autocast cache + 1 */
     uint32_t view;    /* in the program, made on demand; OOL_NONE */
     uint8_t dtype, place, n_dims;
     bool floating;
@@ -101,9 +103,11 @@ struct ool_node_output {
 };
 
 struct ool_saved {
-    struct ool_tensor *tensor; /* owned; NULL when none, released or kept by a hook */
-    void *packed;              /* what the checkpoint's hook keeps instead */
-    bool on_host;              /* save_on_cpu moved it */
+    struct ool_tensor *tensor; /* owned; NULL when none, released or kept by a checkpoint */
+    struct ool_checkpoint_run *run; /* the checkpoint that recomputes it; owned */
+    uint32_t index;                 /* which of the tensors that were saved in that run */
+    struct ool_tensor *unpacked;    /* what a hook gave back, while the node runs; owned */
+    bool on_host;                   /* save_on_cpu moved it */
 };
 
 struct ool_node_class {
@@ -127,10 +131,11 @@ struct ool_node {
     struct ool_edge few_edges[OOL_NODE_EDGES];
     struct ool_node_output *outputs; /* one or malloced */
     struct ool_node_output one_output;
+    size_t outputs_capacity;
     struct ool_saved saved[OOL_NODE_SAVED];
     bool released;               /* its saved tensors are gone */
     bool stacked;                /* scratch of the graph's destruction */
-    uint32_t dependencies, slot; /* scratch of the engine */
+    uint32_t slot; /* scratch of the engine: its entry + 1 */
     struct ool_tensor *variable; /* AccumulateGrad: the leaf; owned */
     /* What the operator wants to remember. */
     int64_t i[2 * OOL_MAX_DIMS + 4];
@@ -184,6 +189,8 @@ struct ool_tensor *ool_make(struct ool_tape *t, enum ool_dtype dtype, enum ool_p
  * strides. */
 struct ool_tensor *ool_make_like(struct ool_tape *t, const struct ool_tensor *x,
                                  enum ool_dtype dtype);
+struct ool_tensor *ool_make_like_at(struct ool_tape *t, const struct ool_tensor *x,
+                                    enum ool_dtype dtype, enum ool_place place);
 /* Contiguous with x's shape. */
 struct ool_tensor *ool_make_contiguous(struct ool_tape *t, const struct ool_tensor *x,
                                        enum ool_dtype dtype);
@@ -330,14 +337,21 @@ struct ool_cached_cast {
     struct ool_tensor *cast;   /* owned */
 };
 
-struct ool_task; /* the engine's */
-struct ool_checkpoint_run;
+/* What the engine knows about a node of a running backward. */
+struct ool_entry {
+    struct ool_node *node;
+    struct ool_tensor *one, **many; /* gradients so far; many if the node has several outputs */
+    uint32_t dependencies;
+    uint32_t shadow; /* the slot that an outer backward gave the node */
+    bool seen;       /* a gradient was added (perhaps an undefined one) */
+};
 
 struct ool_tape {
     struct ool_program *program;
     const struct ool_torch_facts *facts;
     struct ool_error error;
-    bool failed;
+    bool failed;  /* nothing happens any more */
+    bool stopped; /* ... only until a checkpoint's recomputation is left */
     /* configuration, completed */
     int capability, multiprocessors, threads_per_multiprocessor;
     uint64_t cublas_bytes, cublaslt_bytes;
@@ -379,7 +393,46 @@ struct ool_tape {
     struct ool_pool tensors, memories, nodes;
     struct ool_workspace *workspaces;
     size_t n_workspaces, workspaces_capacity;
-    struct ool_checkpoint_run *checkpoint; /* the innermost region whose hooks are active */
+    struct ool_entry *entries; /* of all running backwards, nested ones last */
+    size_t n_entries, entries_capacity;
+    struct ool_checkpoint_run *checkpoint; /* the region whose hooks are active */
+    struct ool_checkpoint_run *checkpoints; /* all that are kept */
+    uint64_t task, tasks; /* number of the running backward, and how many there were */
 };
+
+/* --- between the tape's own files --------------------------------------------------------------------- */
+
+struct ool_tensor *ool_tensor_take(struct ool_tape *t);
+void ool_tensor_give(struct ool_tape *t, struct ool_tensor *x);
+struct ool_memory *ool_memory_take(struct ool_tape *t);
+void ool_memory_give(struct ool_tape *t, struct ool_memory *memory);
+struct ool_node *ool_node_take(struct ool_tape *t);
+void ool_node_give(struct ool_tape *t, struct ool_node *node);
+void ool_node_free_arrays(struct ool_node *node);
+void ool_emit(struct ool_tape *t, enum ool_op_kind kind, uint32_t stream, uint32_t id, uint64_t value);
+uint32_t ool_origin(struct ool_tape *t); /* the text of the current path */
+uint32_t ool_storage_new(struct ool_tape *t, uint64_t bytes, enum ool_category category);
+void ool_storage_free(struct ool_tape *t, uint32_t id);
+void ool_node_keep(struct ool_node *node); /* one more owner */
+struct ool_node *ool_unary_node(struct ool_tape *t, enum ool_unary op, struct ool_tensor *x);
+const char *ool_unary_name(enum ool_unary op);
+bool ool_unary_saves_result(enum ool_unary op); /* in its in-place form */
+/* The node of x op y with what it saves; @saved_x stands for x (a clone if x changes in place). */
+struct ool_node *ool_binary_node(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x,
+                                 struct ool_tensor *y, struct ool_tensor *saved_x);
+const char *ool_binary_name(enum ool_binary op);
+struct ool_tensor *ool_unsafe_view(struct ool_tape *t, struct ool_tensor *x, int n_dims,
+                                   const int64_t *shape); /* a view that PyTorch does not track */
+struct ool_tensor *ool_index_rows(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *ids); /* x[ids] */
+void ool_path_set(struct ool_tape *t, uint32_t text); /* the path becomes that text */
+/* Hooks of non-reentrant checkpoints (ool_tape_checkpoint.c). */
+void ool_checkpoint_pack(struct ool_tape *t, struct ool_saved *slot, struct ool_tensor *x);
+struct ool_tensor *ool_checkpoint_unpack(struct ool_tape *t, struct ool_saved *slot); /* owned */
+void ool_checkpoint_drop(struct ool_tape *t, struct ool_saved *slot);
+void ool_checkpoint_close(struct ool_tape *t);
+/* A saved input outside of checkpoints: the tensor, or its copy on the host under save_on_cpu. */
+void ool_saved_pack(struct ool_tape *t, struct ool_saved *slot, struct ool_tensor *x);
+struct ool_tensor *ool_saved_from_host(struct ool_tape *t, const struct ool_saved *slot); /* floating */
+struct ool_node *ool_accumulator(struct ool_tape *t, struct ool_tensor *leaf); /* borrowed, with one more owner */
 
 #endif

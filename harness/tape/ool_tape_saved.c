@@ -28,11 +28,14 @@ static void visit_slot(struct ool_tape *t, struct ool_node *node, struct ool_sav
                        ool_saved_visit *visit, void *state)
 {
     struct ool_tensor *value = NULL;
+    uint64_t task = t->task;
 
+    t->task = ++t->tasks; /* outside of backward every reading recomputes for itself */
     if (slot->run != NULL)
         value = ool_checkpoint_unpack(t, slot);
     else if (slot->tensor != NULL)
-        ool_set(t, &value, slot->on_host ? ool_to_device(t, slot->tensor) : slot->tensor);
+        ool_set(t, &value, slot->on_host ? ool_saved_from_host(t, slot) : slot->tensor);
+    t->task = task;
     if (value != NULL)
         visit(node->class->name, value, state);
     ool_del(t, &value);
