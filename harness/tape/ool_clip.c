@@ -49,7 +49,7 @@ struct partials {
 };
 
 /* Since 2.15 the partial norms lie one after another, found by offsets; before, a row each. */
-static struct partials make_partials(struct ool_tape *t, struct ool_tensor *const *params, size_t n,
+static struct partials make_partials(struct ool_tape *t, struct ool_tensor *const *grads, size_t n,
                                      enum ool_dtype dtype)
 {
     struct partials p = {OOL_NONE, OOL_NONE};
@@ -57,7 +57,7 @@ static struct partials make_partials(struct ool_tape *t, struct ool_tensor *cons
     bool packed = t->facts->torch >= OOL_TORCH_2_15;
 
     for (size_t i = 0; i < n; i++) {
-        const struct ool_tensor *grad = params[i]->grad;
+        const struct ool_tensor *grad = grads[i];
 
         if (grad == NULL || grad->dtype != dtype)
             continue;
@@ -79,20 +79,20 @@ static void free_partials(struct ool_tape *t, struct partials p)
 }
 
 /* Until 2.2 the norms of a type were views of one buffer. */
-static void foreach_norms(struct ool_tape *t, struct ool_tensor *const *params, size_t n,
+static void foreach_norms(struct ool_tape *t, struct ool_tensor *const *grads, size_t n,
                           enum ool_dtype dtype, struct norms *norms)
 {
-    struct partials partials = make_partials(t, params, n, dtype);
+    struct partials partials = make_partials(t, grads, n, dtype);
     struct ool_tensor *buffer = NULL;
     int64_t count = 0;
 
     if (t->facts->torch < OOL_TORCH_2_4) {
         for (size_t i = 0; i < n; i++)
-            count += params[i]->grad != NULL && params[i]->grad->dtype == dtype;
+            count += grads[i] != NULL && grads[i]->dtype == dtype;
         ool_set(t, &buffer, ool_make(t, dtype, OOL_PLACE_DEVICE, 1, &count, NULL));
     }
     for (size_t i = 0, k = 0; i < n && !t->failed; i++) {
-        if (params[i]->grad == NULL || params[i]->grad->dtype != dtype)
+        if (grads[i] == NULL || grads[i]->dtype != dtype)
             continue;
         norms_add(t, norms,
                   buffer != NULL ? ool_make_view(t, buffer, 0, NULL, NULL, (int64_t)k++)
@@ -102,23 +102,37 @@ static void foreach_norms(struct ool_tape *t, struct ool_tensor *const *params, 
     ool_del(t, &buffer);
 }
 
-static void loop_norms(struct ool_tape *t, struct ool_tensor *const *params, size_t n,
+static void loop_norms(struct ool_tape *t, struct ool_tensor *const *grads, size_t n,
                        enum ool_dtype dtype, struct norms *norms)
 {
     for (size_t i = 0; i < n && !t->failed; i++) {
-        struct ool_tensor *grad = params[i]->grad;
+        struct ool_tensor *grad = grads[i];
 
         if (grad != NULL && grad->dtype == dtype)
             norms_add(t, norms, ool_vector_norm(t, grad, ool_every_dim(grad), false));
     }
 }
 
+/* The types of @grads in the order in which they come first. */
+static size_t dtypes_of(struct ool_tensor *const *grads, size_t n, enum ool_dtype *dtypes)
+{
+    bool seen[OOL_N_DTYPES] = {false};
+    size_t n_dtypes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (grads[i] != NULL && !seen[grads[i]->dtype]) {
+            seen[grads[i]->dtype] = true;
+            dtypes[n_dtypes++] = (enum ool_dtype)grads[i]->dtype;
+        }
+    return n_dtypes;
+}
+
 /* The norms of all gradients and, owned by the caller, their norm; NULL if there is none. */
-static struct ool_tensor *total_of(struct ool_tape *t, struct ool_tensor *const *params, size_t n,
+static struct ool_tensor *total_of(struct ool_tape *t, struct ool_tensor *const *grads, size_t n,
                                    enum ool_implementation implementation, struct norms *norms)
 {
     enum ool_dtype dtypes[OOL_N_DTYPES];
-    size_t n_dtypes = ool_grad_dtypes(params, n, dtypes);
+    size_t n_dtypes = dtypes_of(grads, n, dtypes);
     struct ool_tensor *stacked = NULL, *total = NULL;
 
     norms->items = ool_calloc(n > 0 ? n : 1, sizeof(struct ool_tensor *));
@@ -126,9 +140,9 @@ static struct ool_tensor *total_of(struct ool_tape *t, struct ool_tensor *const 
         return ool_fail(t, OOL_E_HOST_OOM, "no memory for the norms");
     for (size_t i = 0; i < n_dtypes && !t->failed; i++) {
         if (implementation == OOL_LOOP)
-            loop_norms(t, params, n, dtypes[i], norms);
+            loop_norms(t, grads, n, dtypes[i], norms);
         else
-            foreach_norms(t, params, n, dtypes[i], norms);
+            foreach_norms(t, grads, n, dtypes[i], norms);
     }
     if (norms->n == 0 || t->failed)
         return NULL;
@@ -152,7 +166,7 @@ static bool usable(struct ool_tape *t, enum ool_implementation implementation)
     return !t->failed;
 }
 
-struct ool_tensor *ool_total_norm(struct ool_tape *t, struct ool_tensor *const *params, size_t n,
+struct ool_tensor *ool_total_norm(struct ool_tape *t, struct ool_tensor *const *tensors, size_t n,
                                   enum ool_implementation implementation)
 {
     enum ool_grad_mode mode = ool_set_grad_mode(t, OOL_NO_GRAD);
@@ -160,7 +174,7 @@ struct ool_tensor *ool_total_norm(struct ool_tape *t, struct ool_tensor *const *
     struct ool_tensor *total = NULL;
 
     if (usable(t, implementation))
-        total = total_of(t, params, n, implementation, &norms);
+        total = total_of(t, tensors, n, implementation, &norms);
     norms_drop(t, &norms);
     ool_set_grad_mode(t, mode);
     return ool_return(t, &total);
@@ -192,10 +206,15 @@ struct ool_tensor *ool_clip_grad_norm(struct ool_tape *t, struct ool_tensor *con
     bool late =
         t->facts->torch < OOL_TORCH_2_6; /* one function then, so the norms died at its end */
     struct norms norms = {NULL, 0};
-    struct ool_tensor *total = NULL;
+    struct ool_tensor *total = NULL, **grads = ool_calloc(n + 1, sizeof(struct ool_tensor *));
 
+    if (grads == NULL)
+        ool_fail(t, OOL_E_HOST_OOM, "no memory for the gradients");
+    for (size_t i = 0; grads != NULL && i < n; i++)
+        grads[i] = params[i]->grad;
     if (usable(t, implementation))
-        total = total_of(t, params, n, implementation, &norms);
+        total = total_of(t, grads, n, implementation, &norms);
+    ool_free(grads);
     if (!late)
         norms_drop(t, &norms);
     if (total != NULL)

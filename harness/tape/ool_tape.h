@@ -329,9 +329,9 @@ void ool_optimizer_close(struct ool_tape *t, struct ool_optimizer *optimizer);
 void ool_optimizer_step(struct ool_tape *t, struct ool_optimizer *optimizer);
 void ool_optimizer_zero_grad(struct ool_tape *t, struct ool_optimizer *optimizer, bool set_to_none);
 
-/* clip_grad_norm_ over all @params with a .grad; returns the total norm (floating). */
+/* clip_grad_norm_ over all @params with a .grad; returns the total norm (floating); get_total_norm of @tensors. */
 struct ool_tensor *ool_clip_grad_norm(struct ool_tape *t, struct ool_tensor *const *params, size_t n, enum ool_implementation implementation);
-struct ool_tensor *ool_total_norm(struct ool_tape *t, struct ool_tensor *const *params, size_t n, enum ool_implementation implementation);
+struct ool_tensor *ool_total_norm(struct ool_tape *t, struct ool_tensor *const *tensors, size_t n, enum ool_implementation implementation);
 void ool_clip_grad_value(struct ool_tape *t, struct ool_tensor *const *params, size_t n);
 
 struct ool_scaler; /* torch.amp.GradScaler */

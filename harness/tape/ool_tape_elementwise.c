@@ -117,7 +117,30 @@ static void unary_backward(struct ool_tape *t, struct ool_node *node, struct ool
 
     OOL_EXPRESSION(t, out[0], composed_backward(t, op, grads[0], ool_saved(t, node, 0)));
 }
-static const struct ool_node_class unary_class = {"UnaryBackward0", unary_backward, NULL};
+static const struct ool_node_class unary_classes[] = {
+    [OOL_NEG] = {"NegBackward0", unary_backward, NULL},
+    [OOL_ABS] = {"AbsBackward0", unary_backward, NULL},
+    [OOL_EXP] = {"ExpBackward0", unary_backward, NULL},
+    [OOL_SQRT] = {"SqrtBackward0", unary_backward, NULL},
+    [OOL_RSQRT] = {"RsqrtBackward0", unary_backward, NULL},
+    [OOL_TANH] = {"TanhBackward0", unary_backward, NULL},
+    [OOL_SIGMOID] = {"SigmoidBackward0", unary_backward, NULL},
+    [OOL_RELU] = {"ReluBackward0", unary_backward, NULL},
+    [OOL_SILU] = {"SiluBackward0", unary_backward, NULL},
+    [OOL_GELU_ERF] = {"GeluBackward0", unary_backward, NULL},
+    [OOL_GELU_TANH] = {"GeluBackward0", unary_backward, NULL},
+    [OOL_LEAKY_RELU] = {"LeakyReluBackward0", unary_backward, NULL},
+    [OOL_ELU] = {"EluBackward0", unary_backward, NULL},
+    [OOL_SOFTPLUS] = {"SoftplusBackward0", unary_backward, NULL},
+    [OOL_COS] = {"CosBackward0", unary_backward, NULL},
+    [OOL_SIN] = {"SinBackward0", unary_backward, NULL},
+    [OOL_LOG] = {"LogBackward0", unary_backward, NULL},
+    [OOL_MISH] = {"MishBackward0", unary_backward, NULL},
+    [OOL_HARDSWISH] = {"HardswishBackward0", unary_backward, NULL},
+    [OOL_HARDSIGMOID] = {"HardsigmoidBackward0", unary_backward, NULL},
+    [OOL_RELU6] = {"HardtanhBackward0", unary_backward, NULL},
+    [OOL_SQUARE] = {"PowBackward0", unary_backward, NULL},
+};
 
 static enum ool_dtype unary_type(enum ool_unary op, const struct ool_tensor *x)
 {
@@ -132,7 +155,7 @@ static enum ool_dtype unary_type(enum ool_unary op, const struct ool_tensor *x)
 
 struct ool_node *ool_unary_node(struct ool_tape *t, enum ool_unary op, struct ool_tensor *x)
 {
-    struct ool_node *node = op == OOL_LOGICAL_NOT ? NULL : ool_node_make(t, &unary_class, OOL_T(x));
+    struct ool_node *node = op == OOL_LOGICAL_NOT ? NULL : ool_node_make(t, &unary_classes[op], OOL_T(x));
 
     if (node != NULL)
         node->i[0] = op;
