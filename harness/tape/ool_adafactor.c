@@ -188,10 +188,9 @@ static void step_group(struct ool_tape *t, const struct ool_optimizer *o, const 
 {
     bool matrices = group->slots[0]->param->grad->n_dims > 1;
 
+    list_clear(t, &l->grads);
     if (o->config.maximize)
         list_set(t, &l->grads, group, make_grad);
-    else
-        list_clear(t, &l->grads);
     for (size_t i = 0; i < group->n; i++)
         norm_item(t, group->slots[i]->param);
     if (matrices) {

@@ -16,9 +16,17 @@ static bool decays(const struct ool_optimizer *o)
     return o->config.weight_decay != 0;
 }
 
+/* grad = -grads[i]: the new one is made before the old one dies. */
 static void gradient(struct ool_optimizer *o)
 {
     ool_text_puts(&o->before, o->config.maximize ? "g=P" : "g=0");
+}
+
+/* grad = grads[i], then grad = -grad: the old one dies first. */
+static void gradient_late(struct ool_optimizer *o)
+{
+    ool_text_puts(&o->before, "-g");
+    gradient(o);
 }
 
 static void decay(struct ool_optimizer *o)
@@ -57,7 +65,7 @@ static void adam(struct ool_optimizer *o)
 
 static void rmsprop(struct ool_optimizer *o)
 {
-    gradient(o);
+    gradient_late(o);
     decay(o);
     ool_text_puts(&o->body, "q=P");
     ool_text_puts(&o->end, "-g-q");
@@ -65,7 +73,7 @@ static void rmsprop(struct ool_optimizer *o)
 
 static void adadelta(struct ool_optimizer *o)
 {
-    gradient(o);
+    gradient_late(o);
     decay(o);
     ool_text_puts(&o->body, "q=P d=P");
     ool_text_puts(&o->end, "-g-q-d");
@@ -73,7 +81,7 @@ static void adadelta(struct ool_optimizer *o)
 
 static void adamax(const struct ool_tape *t, struct ool_optimizer *o)
 {
-    gradient(o);
+    gradient_late(o);
     decay(o);
     ool_text_puts(&o->body, t->facts->torch < OOL_TORCH_2_4 ? "x=P w=C -x n<w" : "x=P -x");
     if (o->config.capturable)
@@ -113,7 +121,7 @@ static void radam(struct ool_optimizer *o)
                 b) "e=P"
                    "x=s w=s y=d -y v=s -x-w w=s -v v=s -w r<v"       /* rho_t */
                    "i=t x=s w=s v=s -x-w w=s -v v=s x=s -w-v w=s -x" /* the rectification */
-                   "y=P x=s v=P -x-y y=P -w-v x=s v=P -x-i-y u<v"    /* where(rho_t > 5, ..) */
+                   "y=P x=s v=P -x-y y=P -w-v x=p v=P -x-i-y u<v"    /* where(rho_t > 5, ..) */
                    "x=P y=P -x-y");
     } else {
         ool_text_puts(&o->body, "e=P x=P -x");
@@ -124,20 +132,20 @@ static void radam(struct ool_optimizer *o)
 
 static void rprop(struct ool_optimizer *o)
 {
-    gradient(o);
+    gradient_late(o);
     ool_text_puts(&o->body, "x=P w=P -x s<w");
     if (o->config.capturable)
         ool_text_puts(&o->body, "x=b y=p z=P -y-x-z x=b y=p z=P -y-x-z x=b y=p z=P -y-x-z"
                                 "g=P x=b y=p z=P -y-x-z");
     else
-        ool_text_puts(&o->body, "x=b -x x=b -x x=b -x g=P x=b -x");
+        ool_text_puts(&o->body, "x=b y=o -y-x x=b y=o -y-x x=b y=o -y-x g=P x=b y=o -y-x");
     ool_text_puts(&o->body, "x=P -x");
     ool_text_puts(&o->end, "-g-s");
 }
 
 static void asgd(struct ool_optimizer *o)
 {
-    gradient(o);
+    gradient_late(o);
     decay(o);
     if (o->config.capturable)
         ool_text_puts(&o->body, "x=s w=s -x-w");

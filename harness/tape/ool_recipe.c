@@ -53,6 +53,7 @@ static struct ool_tensor *make(struct ool_tape *t, char type, const struct ool_t
     case 't':
         return ool_make(t, OOL_BOOL, OOL_PLACE_DEVICE, 0, NULL, NULL);
     case 'p':
+    case 'o':
         return ool_make(t, dtype, OOL_PLACE_DEVICE, 0, NULL, NULL);
     default:
         return ool_fail(t, OOL_E_PROGRAM, "recipe: no type '%c'", type);
@@ -65,8 +66,11 @@ static void make_list(struct ool_tape *t, struct ool_recipe_list *list, char typ
     struct ool_recipe_list made = {NULL, 0, 0};
 
     for (size_t i = 0; i < n && type != '0' && !t->failed; i++) {
-        struct ool_tensor *x = make(t, type, params[i]);
+        struct ool_tensor *x;
 
+        if (type == 'o' && params[i]->n_dims > 0)
+            continue;
+        x = make(t, type, params[i]);
         ool_claim(t, x);
         if (x == NULL || !append(t, &made, x))
             break;

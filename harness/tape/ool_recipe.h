@@ -14,7 +14,8 @@
  *     {..} for each parameter in turn; T is one tensor there
  *
  * Types T: P like the parameter, C two of them, b and l the same shape of bool and int64;
- *          s and d scalars on the device of f32 and f64, t one of bool, p one of the parameter's type.
+ *          s and d scalars on the device of f32 and f64, t one of bool, p one of the parameter's type,
+ *          o the same, but nothing for a parameter that is no scalar itself.
  */
 #ifndef OOL_RECIPE_H
 #define OOL_RECIPE_H

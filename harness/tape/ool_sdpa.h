@@ -20,6 +20,10 @@ struct ool_tensor *ool_sdpa_efficient(struct ool_tape *t, struct ool_tensor *q,
 struct ool_tensor *ool_sdpa_math(struct ool_tape *t, struct ool_tensor *q, struct ool_tensor *k,
                                  struct ool_tensor *v, const struct ool_sdpa_args *args);
 
+/* The mask over all batches and heads, for the efficient form: one whose rows do not start at multiples
+ * of 8 elements is copied into one with longer rows. NULL stays. */
+struct ool_tensor *ool_sdpa_align(struct ool_tape *t, struct ool_tensor *mask,
+                                  const struct ool_tensor *q, const struct ool_tensor *k);
 /* A boolean mask as the additive one of @dtype; others unchanged. */
 struct ool_tensor *ool_sdpa_additive(struct ool_tape *t, struct ool_tensor *mask,
                                      enum ool_dtype dtype);

@@ -204,8 +204,9 @@ static struct ool_tensor *forward(struct ool_tape *t, const struct ool_tensor *q
     return y;
 }
 
-static struct ool_tensor *attend(struct ool_tape *t, struct ool_tensor *q, struct ool_tensor *k,
-                                 struct ool_tensor *v, const struct ool_sdpa_args *args)
+struct ool_tensor *ool_sdpa_efficient(struct ool_tape *t, struct ool_tensor *q,
+                                      struct ool_tensor *k, struct ool_tensor *v,
+                                      const struct ool_sdpa_args *args)
 {
     struct ool_node *node = ool_node_make(t, &efficient_class, OOL_T(q, k, v, args->mask));
     struct efficient e = {NULL, NULL, NULL};
@@ -247,9 +248,8 @@ static bool aligned(const struct ool_tensor *mask)
     return true;
 }
 
-/* A mask whose rows do not start at multiples of 8 elements is copied into one with longer rows. */
-static struct ool_tensor *prepared(struct ool_tape *t, struct ool_tensor *mask,
-                                   const struct ool_tensor *q, const struct ool_tensor *k)
+struct ool_tensor *ool_sdpa_align(struct ool_tape *t, struct ool_tensor *mask,
+                                  const struct ool_tensor *q, const struct ool_tensor *k)
 {
     int64_t shape[4] = {q->shape[0], q->shape[1], q->shape[2], k->shape[2]};
 
@@ -262,14 +262,4 @@ static struct ool_tensor *prepared(struct ool_tape *t, struct ool_tensor *mask,
             mask = ool_slice(t, mask, -1, 0, keys);
     }
     return mask == NULL ? NULL : ool_expand(t, mask, 4, shape);
-}
-
-struct ool_tensor *ool_sdpa_efficient(struct ool_tape *t, struct ool_tensor *q,
-                                      struct ool_tensor *k, struct ool_tensor *v,
-                                      const struct ool_sdpa_args *args)
-{
-    struct ool_sdpa_args own = *args;
-
-    own.mask = prepared(t, args->mask, q, k);
-    return t->failed ? NULL : attend(t, q, k, v, &own);
 }

@@ -55,8 +55,8 @@ struct locals {
 static void drop_locals(struct ool_tape *t, struct locals *l)
 {
     ool_del(t, &l->scores);
+    ool_del(t, &l->key); /* a pair: its first element dies first */
     ool_del(t, &l->value);
-    ool_del(t, &l->key);
     ool_del(t, &l->query);
     ool_del(t, &l->mask);
     ool_del(t, &l->v);

@@ -47,14 +47,6 @@ static uint64_t sort_bytes(const struct ool_tape *t, uint64_t n, uint64_t vocabu
            + 2 * other_copy + blocks_of_256(portions * passes * 4);
 }
 
-/* A scan's tile descriptors; since 2.11 one more, empty, allocation comes with them. */
-static uint64_t scan_bytes(const struct ool_tape *t, uint64_t n, uint64_t tile, uint64_t descriptor)
-{
-    uint64_t extra = t->facts->torch >= OOL_TORCH_2_11 ? 256 : 0;
-
-    return 255 + blocks_of_256((divide_up(n, tile) + 32) * descriptor) + extra;
-}
-
 static uint64_t unique_bytes(const struct ool_tape *t, uint64_t n)
 {
     uint64_t tile = 64 * 5;
@@ -63,12 +55,12 @@ static uint64_t unique_bytes(const struct ool_tape *t, uint64_t n)
         tile = 640 * 7;
     else if (t->facts->torch >= OOL_TORCH_2_6 && t->capability == 80)
         tile = t->facts->torch >= OOL_TORCH_2_13 ? 128 * 9 : 128 * 14;
-    return scan_bytes(t, n, tile, t->facts->torch >= OOL_TORCH_2_8 ? 16 : 8);
+    return ool_scan_bytes(t, n, tile, t->facts->torch >= OOL_TORCH_2_8 ? 16 : 8);
 }
 
 static uint64_t offsets_bytes(const struct ool_tape *t, uint64_t n)
 {
-    return scan_bytes(t, n, 128 * 7, 16);
+    return ool_scan_bytes(t, n, 128 * 7, 16);
 }
 
 /* --- backward ------------------------------------------------------------------------------------------- */

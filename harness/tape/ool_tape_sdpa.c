@@ -162,16 +162,28 @@ static struct ool_tensor *attend(struct ool_tape *t, struct ool_tensor *q, struc
 {
     struct ool_sdpa_args prepared = *args;
     enum ool_sdpa_backend backend = choose(t, q, k, v, args);
+    struct ool_tensor *mask = NULL, *y;
 
     if (backend == OOL_SDPA_AUTO)
         return ool_fail(t, OOL_E_UNSUPPORTED,
                         "no available kernel: the forced attention form refuses these inputs");
-    prepared.mask = ool_sdpa_additive(t, args->mask, (enum ool_dtype)q->dtype);
+    OOL_EXPRESSION(t, y, ool_sdpa_additive(t, args->mask, (enum ool_dtype)q->dtype));
+    ool_set(t, &mask, y);
+    if (backend == OOL_SDPA_EFFICIENT && !t->failed) {
+        OOL_EXPRESSION(t, y, ool_sdpa_align(t, mask, q, k));
+        ool_set(t, &mask, y);
+    }
+    prepared.mask = mask;
+    if (t->failed)
+        return NULL;
     if (backend == OOL_SDPA_FLASH)
-        return ool_sdpa_flash(t, q, k, v, &prepared);
-    if (backend == OOL_SDPA_EFFICIENT)
-        return ool_sdpa_efficient(t, q, k, v, &prepared);
-    return ool_sdpa_math(t, q, k, v, &prepared);
+        y = ool_sdpa_flash(t, q, k, v, &prepared);
+    else if (backend == OOL_SDPA_EFFICIENT)
+        y = ool_sdpa_efficient(t, q, k, v, &prepared);
+    else
+        y = ool_sdpa_math(t, q, k, v, &prepared);
+    ool_del(t, &mask); /* the caller's variable: outlives those of the function */
+    return y;
 }
 
 static bool acceptable(struct ool_tape *t, struct ool_tensor *q, struct ool_tensor *k,
