@@ -224,6 +224,8 @@ uint64_t ool_bytes_of(struct ool_tape *t, enum ool_dtype dtype, int n_dims, cons
 /* A block of the device that is no tensor. Returns its storage; 0 bytes make nothing (OOL_NONE). */
 uint32_t ool_scratch(struct ool_tape *t, uint64_t bytes);
 void ool_scratch_free(struct ool_tape *t, uint32_t storage); /* OOL_NONE is fine */
+/* The scratch of CUB's scan of @n elements: tiles of so many, a descriptor of so many bytes each. */
+uint64_t ool_scan_bytes(const struct ool_tape *t, uint64_t n, uint64_t tile, uint64_t descriptor);
 /*
  * Staging and semaphores of a reduction of @x over @dims (bit mask) into @out, made and freed. Call
  * it after the output exists. @accumulate: the type that the kernel sums in.

@@ -191,6 +191,28 @@ static struct ool_tensor *addmm(struct ool_tape *t, struct ool_tensor *bias, str
     return ool_finish(t, node, y, OOL_T(bias, a, b));
 }
 
+struct ool_tensor *ool_addmm(struct ool_tape *t, struct ool_tensor *input, struct ool_tensor *x,
+                             struct ool_tensor *y)
+{
+    struct ool_tensor *z, *input_given = input, *x_given = x, *y_given = y;
+    bool was = ool_autocast_on(t);
+    size_t scope;
+
+    if (!ool_usable(t, OOL_T(input)) || !ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(y)))
+        return NULL;
+    scope = ool_scope_open(t);
+    if (was) {
+        y = ool_cast_lower(t, y);
+        x = ool_cast_lower(t, x);
+        input = ool_cast_lower(t, input);
+        ool_autocast_set(t, false);
+    }
+    z = t->failed ? NULL : addmm(t, input, x, y);
+    ool_autocast_set(t, was);
+    z = ool_scope_close(t, scope, z);
+    return ool_finish(t, NULL, z, OOL_T(input_given, x_given, y_given));
+}
+
 /* --- linear ------------------------------------------------------------------------------------------------ */
 
 static struct ool_tensor *flat_linear(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w,
