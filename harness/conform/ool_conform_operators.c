@@ -46,6 +46,7 @@ struct run {
     struct recording recording;
     struct ool_text here, recorded; /* all streams of the row, for its peak */
     struct ool_text detail;         /* of the first difference */
+    bool only_new;                  /* frees of what existed before are not recorded */
 };
 
 /* --- taking events -------------------------------------------------------------------------------- */
@@ -91,6 +92,8 @@ static enum ool_status take(struct run *run, struct ool_text *out)
         const char *blank = out->length > 0 ? " " : "";
 
         if ((op->kind != OOL_OP_ALLOC && op->kind != OOL_OP_FREE) || !is_on_card(run, op->id))
+            continue;
+        if (run->only_new && op->id < r->first_storage)
             continue;
         if (op->kind == OOL_OP_FREE) {
             ool_text_printf(out, "%s-%s", blank, where(run, op->id, buffer));
@@ -870,6 +873,7 @@ static enum ool_status run_entry(struct run *run, const struct sweep *sweep, con
         return ool_error_set(run->err, OOL_E_UNSUPPORTED, "an entry without dtype or stream");
     if (strncmp(stream, "error", 5) == 0)
         return ool_error_set(run->err, OOL_E_UNSUPPORTED, "it holds an error, no stream");
+    run->only_new = true;
     ool_text_init(&setup, TEXT_LIMIT);
     ool_text_init(&code, TEXT_LIMIT);
     fill(&setup, sweep->setup, dtype, entry);

@@ -198,6 +198,10 @@ static struct ool_tensor *recompute(struct ool_tape *t, struct ool_tensor *const
     else if (result != NULL)
         tensor = result->tensor;
     ool_value_drop(s, result);
+    if (s->stopped) {
+        s->failed = s->stopped = false;
+        return NULL;
+    }
     return s->failed ? ool_fail(t, s->error.status, "%s", s->error.text) : tensor;
 }
 

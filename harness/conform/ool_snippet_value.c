@@ -113,6 +113,10 @@ struct ool_value *ool_value_tensor(struct ool_snippet *s, struct ool_tensor *ten
 
     if (!ool_snippet_good(s))
         return NULL;
+    if (tensor == NULL && ool_stopped(s->t)) {
+        s->failed = s->stopped = true; /* unwinds to where the checkpoint called */
+        return NULL;
+    }
     if (tensor == NULL)
         return ool_snippet_fail(s, OOL_E_INTERNAL, "the tape gave no tensor and no reason");
     value = ool_value_make(s, OOL_VALUE_TENSOR);

@@ -119,6 +119,7 @@ struct ool_snippet {
     struct ool_tape *t;
     struct ool_error error;
     bool failed;
+    bool stopped;        /* ... only until the function that a checkpoint runs again is left */
     int depth;           /* of the evaluation */
     int drop_depth;
     struct ool_value *doomed; /* values whose end waits until the drops above them are done */

@@ -305,6 +305,9 @@ void ool_each_saved(struct ool_tape *t, struct ool_tensor *const *roots, size_t 
  * called when the checkpoint is forgotten. */
 enum ool_checkpoint { OOL_CHECKPOINT_NONE, OOL_CHECKPOINT_NONREENTRANT, OOL_CHECKPOINT_REENTRANT };
 typedef struct ool_tensor *ool_forward(struct ool_tape *t, struct ool_tensor *const *inputs, int n, void *state);
+/* In a function that a checkpoint runs again, once all is there that it needs: every call does nothing and
+ * gives NULL until the function returns. No error: the function may just run to its end. */
+bool ool_stopped(const struct ool_tape *t);
 struct ool_tensor *ool_checkpoint(struct ool_tape *t, enum ool_checkpoint kind, ool_forward *function, void *state,
                                   struct ool_tensor *const *inputs, int n);
 

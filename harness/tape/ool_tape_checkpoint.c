@@ -266,6 +266,11 @@ static struct ool_tensor *checkpoint_nonreentrant(struct ool_tape *t, ool_forwar
     return y;
 }
 
+bool ool_stopped(const struct ool_tape *t)
+{
+    return t->stopped;
+}
+
 /* --- with reentrant backward ---------------------------------------------------------------------------------- */
 
 static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
