@@ -80,9 +80,10 @@ void ool_hf_cache_update(struct ool_net *net, struct ool_kv *cache, int64_t laye
 void ool_hf_cache_open(struct ool_net *net, struct ool_kv *cache);
 /* A dynamic cache that a call makes for itself (use_cache); emptied by ool_hf_cache_keep(). */
 struct ool_kv *ool_hf_cache_add(struct ool_net *net, int64_t n_layers);
-/* The cache that the blocks write to: the call's, else its own one if it wants any; none under
- * checkpoints, which would write twice. */
-struct ool_kv *ool_hf_cache_of(const struct ool_net *net, struct ool_kv *own, bool wanted);
+/* The cache that the blocks of a call write to: the one it brings, else @own if it wants any; none
+ * under checkpoints, which would write twice. */
+struct ool_kv *ool_hf_cache_of(const struct ool_net *net, const struct ool_call *call,
+                               struct ool_kv *own);
 /* The cache of this call's own becomes a part of what the output keeps. */
 void ool_hf_cache_keep(struct ool_net *net, struct ool_output *out, struct ool_kv *cache);
 

@@ -219,13 +219,14 @@ struct ool_kv *ool_hf_cache_add(struct ool_net *net, int64_t n_layers)
     return cache->k && cache->v ? cache : NULL;
 }
 
-struct ool_kv *ool_hf_cache_of(const struct ool_net *net, struct ool_kv *own, bool wanted)
+struct ool_kv *ool_hf_cache_of(const struct ool_net *net, const struct ool_call *call,
+                               struct ool_kv *own)
 {
     if (net->workload->checkpoint != OOL_CHECKPOINT_NONE && net->training)
         return NULL;
-    if (net->call->cache)
-        return net->call->cache;
-    return wanted ? own : NULL;
+    if (call->cache)
+        return call->cache;
+    return call->use_cache ? own : NULL;
 }
 
 void ool_hf_cache_keep(struct ool_net *net, struct ool_output *out, struct ool_kv *cache)

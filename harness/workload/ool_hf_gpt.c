@@ -3,7 +3,7 @@
 
 struct gpt {
     struct ool_module *transformer, *wte, *wpe, **blocks, *ln_f, *head;
-    struct ool_kv *own_cache;
+    struct ool_kv *own_cache, *cache; /* cache: of the call that runs */
 };
 
 struct block {
@@ -154,16 +154,14 @@ static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *
     const struct block *b = module->state;
     struct ool_tape *t = net->tape;
     struct gpt *g = net->root->state;
-    struct ool_kv *cache;
     struct ool_tensor *h = NULL, *residual = NULL, *attended = NULL, *weights = NULL, *fed = NULL;
 
     (void)n;
     if (!inputs[0])
         return NULL;
-    cache = ool_hf_cache_of(net, g->own_cache, net->call && net->call->use_cache);
     ool_module_enter(net, module);
     ool_set(t, &h, ool_layer_norm_call(net, b->ln_1, inputs[0]));
-    ool_set(t, &attended, attention(net, b, h, inputs[1], cache, &weights));
+    ool_set(t, &attended, attention(net, b, h, inputs[1], g->cache, &weights));
     ool_set(t, &h, ool_add(t, attended, inputs[0]));
     ool_set(t, &residual, h);
     ool_set(t, &h, ool_layer_norm_call(net, b->ln_2, h));
@@ -182,15 +180,16 @@ static struct ool_tensor *transformer(struct ool_net *net, const struct ool_call
     struct ool_tape *t = net->tape;
     struct ool_tensor *positions = NULL, *embeds = NULL, *of_positions = NULL, *h = NULL;
     struct ool_tensor *mask = NULL, *x;
-    struct ool_kv *cache = ool_hf_cache_of(net, g->own_cache, call->use_cache);
 
+    g->cache = ool_hf_cache_of(net, call, g->own_cache);
     ool_module_enter(net, g->transformer);
     ool_set(t, &embeds, ool_hf_embedding_call(net, g->wte, call->x, false));
     if (embeds)
-        ool_set(t, &positions, ool_hf_positions(net, ool_size(embeds, 1), ool_hf_past_of(cache)));
+        ool_set(t, &positions,
+                ool_hf_positions(net, ool_size(embeds, 1), ool_hf_past_of(g->cache)));
     ool_set(t, &of_positions, ool_embedding_call(net, g->wpe, positions));
     ool_set(t, &h, ool_add(t, embeds, of_positions));
-    ool_set(t, &mask, ool_hf_causal_mask(net, embeds, cache, positions));
+    ool_set(t, &mask, ool_hf_causal_mask(net, embeds, g->cache, positions));
     ool_set(t, &h, ool_dropout_call(net, h, net->model.dropout));
     x = ool_return(t, &h);
     ool_set(t, &h,

@@ -3,7 +3,7 @@
 
 struct llama {
     struct ool_module *model, *embed_tokens, **blocks, *norm, *rotary, *head;
-    struct ool_kv *own_cache;
+    struct ool_kv *own_cache, *cache; /* cache: of the call that runs */
 };
 
 struct block {
@@ -187,7 +187,6 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
                                     .mask = inputs[1],
                                     .dropout = net->training ? m->attention_dropout : 0};
     struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *q_embed = NULL, *k_embed, *y = NULL;
-    struct ool_kv *cache = ool_hf_cache_of(net, g->own_cache, net->call && net->call->use_cache);
 
     if (!x)
         return NULL;
@@ -199,7 +198,7 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
     k_embed = rotated(t, k, inputs[2], inputs[3]);
     ool_set(t, &q, q_embed);
     ool_set(t, &k, k_embed);
-    ool_hf_cache_update(net, cache, b->layer, &k, &v);
+    ool_hf_cache_update(net, g->cache, b->layer, &k, &v);
     ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
     ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(ool_size(x, 0), ool_size(x, 1), -1)));
     ool_set(t, &y, ool_linear_call(net, b->o, y));
@@ -247,16 +246,16 @@ static struct ool_tensor *model_forward(struct ool_net *net, const struct ool_ca
 {
     struct llama *g = net->root->state;
     struct ool_tape *t = net->tape;
-    struct ool_kv *cache = ool_hf_cache_of(net, g->own_cache, call->use_cache);
     struct ool_tensor *positions = NULL, *embeds = NULL, *mask = NULL, *h = NULL;
     struct ool_tensor *cos = NULL, *sin = NULL;
 
+    g->cache = ool_hf_cache_of(net, call, g->own_cache);
     ool_module_enter(net, g->model);
     ool_set(t, &embeds, ool_hf_embedding_call(net, g->embed_tokens, call->x, false));
     if (!embeds)
         return NULL;
-    ool_set(t, &positions, ool_hf_positions(net, ool_size(embeds, 1), ool_hf_past_of(cache)));
-    ool_set(t, &mask, ool_hf_causal_mask(net, embeds, cache, positions));
+    ool_set(t, &positions, ool_hf_positions(net, ool_size(embeds, 1), ool_hf_past_of(g->cache)));
+    ool_set(t, &mask, ool_hf_causal_mask(net, embeds, g->cache, positions));
     rotary(net, g->rotary, positions, ool_dtype(embeds), &cos, &sin);
     ool_set(t, &h,
             ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embeds,

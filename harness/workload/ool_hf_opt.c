@@ -6,7 +6,7 @@
 struct opt {
     struct ool_module *model, *decoder, *tokens, *positions, *project_out, *project_in, *norm;
     struct ool_module **blocks, *head;
-    struct ool_kv *own_cache;
+    struct ool_kv *own_cache, *cache; /* cache: of the call that runs */
 };
 
 struct block {
@@ -104,14 +104,13 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
                                     .dropout = net->training ? m->attention_dropout : 0};
     int64_t d = m->hidden / m->heads, batch = ool_size(x, 0);
     struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *y = NULL;
-    struct ool_kv *cache = ool_hf_cache_of(net, g->own_cache, net->call && net->call->use_cache);
 
     ool_module_enter(net, b->attn);
     ool_set(t, &q, ool_scale(t, ool_linear_call(net, b->q, x), 0.125));
     ool_set(t, &q, ool_transpose(t, ool_view(t, q, OOL_SHAPE(batch, -1, m->heads, d)), 1, 2));
     ool_set(t, &k, ool_hf_heads(net, b->k, x, d));
     ool_set(t, &v, ool_hf_heads(net, b->v, x, d));
-    ool_hf_cache_update(net, cache, b->layer, &k, &v);
+    ool_hf_cache_update(net, g->cache, b->layer, &k, &v);
     ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
     ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(batch, ool_size(x, 1), m->hidden)));
     ool_set(t, &y, ool_linear_call(net, b->o, y));
@@ -174,18 +173,19 @@ static struct ool_tensor *decoder(struct ool_net *net, const struct ool_call *ca
 {
     struct opt *g = net->root->state;
     struct ool_tape *t = net->tape;
-    struct ool_kv *cache = ool_hf_cache_of(net, g->own_cache, call->use_cache);
-    int64_t past = ool_hf_past_of(cache).length;
+    int64_t past;
     struct ool_tensor *embeds = NULL, *ids = NULL, *ones = NULL, *mask = NULL, *of_positions = NULL;
     struct ool_tensor *h = NULL, *x;
 
+    g->cache = ool_hf_cache_of(net, call, g->own_cache);
+    past = ool_hf_past_of(g->cache).length;
     ool_module_enter(net, g->model);
     ool_module_enter(net, g->decoder);
     ool_set(t, &embeds, ool_hf_embedding_call(net, g->tokens, call->x, true));
     ool_set(t, &ones,
             ool_ones(t, OOL_F32, OOL_SHAPE(ool_size(embeds, 0), past + ool_size(embeds, 1))));
     ool_set(t, &ids, positions(net, ones, past));
-    ool_set(t, &mask, ool_hf_causal_mask(net, embeds, cache, NULL));
+    ool_set(t, &mask, ool_hf_causal_mask(net, embeds, g->cache, NULL));
     ool_set(
         t, &of_positions,
         ool_embedding_call(net, g->positions, ool_binary_scalar(t, OOL_ADD, ids, POSITION_OFFSET)));
