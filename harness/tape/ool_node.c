@@ -129,6 +129,8 @@ static struct ool_saved *next_slot(struct ool_tape *t, struct ool_node *node)
 void ool_saved_pack(struct ool_tape *t, struct ool_saved *slot, struct ool_tensor *x)
 {
     if (t->save_on_cpu && x->place == OOL_PLACE_DEVICE) {
+        if (!ool_is_dense(x)) /* a copy over the bus wants one piece on either side */
+            ool_drop(t, ool_hold(t, ool_make_contiguous(t, x, ool_dtype(x))));
         slot->tensor = ool_hold(t, ool_make_like_at(t, x, ool_dtype(x), OOL_PLACE_HOST));
         slot->on_host = true;
         ool_kernel_call(t, "copy", NULL, OOL_T(x), OOL_T(slot->tensor));

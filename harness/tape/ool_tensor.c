@@ -142,10 +142,10 @@ void ool_claim(struct ool_tape *t, struct ool_tensor *x)
 {
     if (x == NULL)
         return;
-    if (x->floating) {
+    if (x->floating && x->pins == 0) {
         x->floating = false;
         forget_temporary(t, x);
-    } else {
+    } else { /* the argument of a call stays its caller's */
         x->refs++;
     }
 }
