@@ -236,6 +236,17 @@ static bool map_same(struct mapping *m, const char *key, json_t *value)
     return false;
 }
 
+static void map_clip(struct mapping *m, const json_t *mit, json_t *value)
+{
+    /* clipping belongs to the optimizer's step, which is not called when it steps in backward */
+    if (json_is_true(json_object_get(mit, "opt_in_backward")))
+        return;
+    put(m, "clip",
+        json_string(json_is_string(value) ? json_string_value(value)
+                    : json_is_true(value) ? "foreach"
+                                          : "none"));
+}
+
 static void map_switch(struct mapping *m, const json_t *cfg, const char *key, json_t *value)
 {
     if (map_same(m, key, value))
@@ -249,10 +260,7 @@ static void map_switch(struct mapping *m, const json_t *cfg, const char *key, js
     else if (strcmp(key, "chunk_ckpt") == 0)
         put(m, "chunk_no_checkpoint", json_boolean(!json_is_true(value)));
     else if (strcmp(key, "clip") == 0)
-        put(m, "clip",
-            json_string(json_is_string(value) ? json_string_value(value)
-                        : json_is_true(value) ? "foreach"
-                                              : "none"));
+        map_clip(m, json_object_get(cfg, "mit"), value);
     else if (strcmp(key, "leak") == 0)
         map_leak(m, json_object_get(cfg, "model"), value);
     else if (strcmp(key, "ctx") == 0)

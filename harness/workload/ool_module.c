@@ -388,13 +388,19 @@ struct ool_tensor *ool_dropout_call(struct ool_net *net, struct ool_tensor *x, d
     return ool_dropout(net->tape, x, p, net->training);
 }
 
-static struct ool_tensor *block_in_checkpoint(struct ool_tape *t, struct ool_tensor *const *inputs,
+/* A checkpoint's inputs are tensors: those that are not given come back as NULL here. */
+static struct ool_tensor *block_in_checkpoint(struct ool_tape *t, struct ool_tensor *const *given,
                                               int n, void *state)
 {
+    struct ool_tensor *inputs[MAX_INPUTS] = {NULL};
     struct ool_module *block = state;
+    int n_inputs = 0;
 
     (void)t;
-    return block->forward(block->net, block, inputs, n);
+    for (int used = 0; used < n && n_inputs < MAX_INPUTS; n_inputs++)
+        if (block->present & (1u << n_inputs))
+            inputs[n_inputs] = given[used++];
+    return block->forward(block->net, block, inputs, n_inputs);
 }
 
 struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
@@ -403,13 +409,24 @@ struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
 {
     const struct ool_workload *w = net->workload;
     int64_t every = w->checkpoint_every > 1 ? w->checkpoint_every : 1;
+    struct ool_tensor *given[MAX_INPUTS];
+    int n_given = 0;
 
+    if (n > MAX_INPUTS)
+        return ool_fail(net->tape, OOL_E_INTERNAL, "a block with %d inputs", n);
     /* transformers checkpoints in training mode only */
     if (w->checkpoint == OOL_CHECKPOINT_NONE || block->index % every != 0 ||
         (net->ops->formulation == OOL_HF && !net->training))
         return forward(net, block, inputs, n);
     block->forward = forward;
-    return ool_checkpoint(net->tape, w->checkpoint, block_in_checkpoint, block, inputs, n);
+    block->present = 0;
+    for (int i = 0; i < n; i++) {
+        if (!inputs[i])
+            continue;
+        block->present |= 1u << i;
+        given[n_given++] = inputs[i];
+    }
+    return ool_checkpoint(net->tape, w->checkpoint, block_in_checkpoint, block, given, n_given);
 }
 
 struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const *blocks,

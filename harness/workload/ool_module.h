@@ -67,6 +67,7 @@ struct ool_module {
     int64_t in, out;                    /* of a linear */
     struct ool_module *lora_a, *lora_b; /* children of an adapted linear; NULL = none */
     ool_block_forward *forward;         /* of a block, set by ool_run_block() */
+    unsigned present;                   /* the same: bit i = input i is given, is not NULL */
     void *state;                        /* the family's own struct, from ool_net_alloc() */
 };
 

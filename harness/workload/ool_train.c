@@ -68,10 +68,13 @@ static void loop_open(struct loop *l)
         any |= ool_requires_grad(l->params[i]);
     if (!any)
         ool_fail(t, OOL_E_COMBINATION, "nothing that is trained requires a gradient");
-    if (w->has_optimizer && w->optimizer_in_backward)
-        open_per_param(l);
-    else if (w->has_optimizer)
+    if (w->has_optimizer)
         l->optimizer = ool_optimizer_open(t, &w->optimizer, l->params, l->n_params);
+    if (w->has_optimizer && w->optimizer_in_backward) { /* the usual one is replaced */
+        open_per_param(l);
+        ool_optimizer_close(t, l->optimizer);
+        l->optimizer = NULL;
+    }
     if (w->precision == OOL_AMP_FP16)
         l->scaler = ool_scaler_open(t);
 }
