@@ -37,8 +37,8 @@ struct ool_device_ops {
     /* cuMemCreate + cuMemMap, one handle a page of `page` bytes, `n_pages` from `address`. All or
      * nothing: when page k is refused, the k pages of this call are given back, *created = k, and
      * the answer is OOL_E_DEV_OOM. */
-    enum ool_status (*map)(struct ool_device *dev, uint64_t address, uint64_t page, uint64_t n_pages,
-                           uint64_t *created, struct ool_error *err);
+    enum ool_status (*map)(struct ool_device *dev, uint64_t address, uint64_t page,
+                           uint64_t n_pages, uint64_t *created, struct ool_error *err);
     void (*unmap)(struct ool_device *dev, uint64_t address, uint64_t page, uint64_t n_pages);
 
     /* cudaMemGetInfo: bytes free on the card, for everybody, and its total. */
