@@ -207,7 +207,9 @@ static void report_jansson(struct ool_reader *reader, const json_error_t *json, 
 {
     struct ool_error error = {.status = OOL_E_JSON, .length = 1};
 
-    if (json_error_code(json) == json_error_out_of_memory) {
+    /* The grammar was checked before, so that what jansson cannot name is a lack of memory. */
+    if (json_error_code(json) == json_error_out_of_memory || json->text[0] == '\0' ||
+        strncmp(json->text, "invalid token", 13) == 0 || strstr(json->text, " expected") != NULL) {
         ool_reader_memory(reader, NULL);
         return;
     }

@@ -245,9 +245,9 @@ static void check_names(struct ool_reader *reader, const struct ool_operation_li
     ool_free(c.recorded);
 }
 
-static void keep_operations(struct ool_reader *reader, const struct ool_key *key, void *base)
+static void keep_operations(struct ool_reader *reader, const struct ool_key *key,
+                            const struct ool_operation_list *list, void *base)
 {
-    const struct ool_operation_list *list = reader->operations;
     struct ool_operation *copy = ool_arena(reader->memory, list->n + 1, sizeof *copy);
 
     if (!ool_reader_memory(reader, copy))
@@ -263,21 +263,21 @@ void ool_read_operations(struct ool_reader *reader, const struct ool_key *key,
 {
     struct ool_operation_list list = {0};
     struct ool_cursor child = {NULL, OOL_NO_NODE};
-    bool outermost = reader->operations == NULL;
+    struct ool_operation_list *outer = reader->operations;
     size_t before = reader->n_problems;
 
     if (!ool_reader_array(reader, key, cursor))
         return;
-    if (outermost)
+    if (outer == NULL)
         reader->operations = &list;
     while (!reader->short_of_memory && ool_reader_child(reader, cursor, &child))
         read_operation(reader, &child);
-    if (!outermost)
-        return;
-    if (reader->n_problems == before)
-        check_names(reader, &list);
-    keep_operations(reader, key, base);
-    reader->operations = NULL;
+    if (outer == NULL) {
+        if (reader->n_problems == before)
+            check_names(reader, &list);
+        keep_operations(reader, key, &list, base);
+    }
+    reader->operations = outer;
     ool_free(list.ops);
     ool_free(list.nodes);
 }

@@ -175,7 +175,9 @@ static json_t *choices(struct printer *p, const struct ool_keys *keys, const str
 
 static json_t *property(struct printer *p, const struct ool_keys *keys, const struct ool_key *key)
 {
-    json_t *schema = choices(p, keys, key);
+    json_t *schema =
+        p->failed ? NULL
+                  : choices(p, keys, key); /* a failed one has no place held: it would not end */
     char doc[400];
 
     if (json_object_get(schema, "$ref") != NULL) /* nothing may stand beside a reference */
