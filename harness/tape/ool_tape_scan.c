@@ -1,5 +1,5 @@
 /*
- * cumsum with CUB's scratch, gather and index_copy_; none of them with a gradient.
+ * cumsum with CUB's scratch; gather and index_copy_, which have no gradient here.
  */
 #include "ool_tape_internal.h"
 
@@ -32,7 +32,7 @@ static void scan(struct ool_tape *t, const struct ool_tensor *x, int dim)
     ool_scratch_free(t, ool_scratch(t, ool_scan_bytes(t, n, 128 * (wide ? 7 : 15), wide ? 16 : 8)));
 }
 
-static struct ool_tensor *cumsum(struct ool_tape *t, struct ool_tensor *x, int dim)
+static struct ool_tensor *cumsum_raw(struct ool_tape *t, struct ool_tensor *x, int dim)
 {
     enum ool_dtype dtype = ool_dtype_is_float(ool_dtype(x)) ? ool_dtype(x) : OOL_I64;
     struct ool_tensor *y = ool_make_contiguous(t, x, dtype), *same;
@@ -44,13 +44,33 @@ static struct ool_tensor *cumsum(struct ool_tape *t, struct ool_tensor *x, int d
     return y;
 }
 
+static struct ool_tensor *flip(struct ool_tape *t, struct ool_tensor *x)
+{
+    struct ool_tensor *y = t->failed ? NULL : ool_make_contiguous(t, x, ool_dtype(x));
+
+    ool_kernel_call(t, "flip", NULL, OOL_T(x), OOL_T(y));
+    return y;
+}
+
+/* grad.flip(dim).cumsum(dim).flip(dim) */
+static void cumsum_backward(struct ool_tape *t, struct ool_node *node,
+                            struct ool_tensor *const *grads, struct ool_tensor **out)
+{
+    struct ool_tensor *flipped = flip(t, grads[0]);
+
+    if (flipped != NULL)
+        OOL_EXPRESSION(t, out[0], flip(t, cumsum_raw(t, flipped, (int)node->i[0])));
+}
+static const struct ool_node_class cumsum_class = {"CumsumBackward0", cumsum_backward, NULL};
+
 struct ool_tensor *ool_cumsum(struct ool_tape *t, struct ool_tensor *x, int dim)
 {
     struct ool_tensor *y, *given = x;
     bool was = ool_autocast_on(t);
+    struct ool_node *node;
     size_t scope;
 
-    if (!ool_usable(t, OOL_T(x)) || !without_gradient(t, "cumsum", OOL_T(x)))
+    if (!ool_usable(t, OOL_T(x)))
         return NULL;
     dim = ool_dim(x, dim);
     if (dim < 0)
@@ -60,7 +80,10 @@ struct ool_tensor *ool_cumsum(struct ool_tape *t, struct ool_tensor *x, int dim)
         x = ool_cast_f32(t, x);
         ool_autocast_set(t, false);
     }
-    y = t->failed ? NULL : cumsum(t, x, dim);
+    node = x == NULL ? NULL : ool_node_make(t, &cumsum_class, OOL_T(x));
+    if (node != NULL)
+        node->i[0] = dim;
+    y = t->failed ? NULL : ool_finish(t, node, cumsum_raw(t, x, dim), 0, NULL);
     ool_autocast_set(t, was);
     y = ool_scope_close(t, scope, y);
     return ool_finish(t, NULL, y, OOL_T(given));
