@@ -113,26 +113,12 @@ static void loop_norms(struct ool_tape *t, struct ool_tensor *const *grads, size
     }
 }
 
-/* The types of @grads in the order in which they come first. */
-static size_t dtypes_of(struct ool_tensor *const *grads, size_t n, enum ool_dtype *dtypes)
-{
-    bool seen[OOL_N_DTYPES] = {false};
-    size_t n_dtypes = 0;
-
-    for (size_t i = 0; i < n; i++)
-        if (grads[i] != NULL && !seen[grads[i]->dtype]) {
-            seen[grads[i]->dtype] = true;
-            dtypes[n_dtypes++] = (enum ool_dtype)grads[i]->dtype;
-        }
-    return n_dtypes;
-}
-
 /* The norms of all gradients and, owned by the caller, their norm; NULL if there is none. */
 static struct ool_tensor *total_of(struct ool_tape *t, struct ool_tensor *const *grads, size_t n,
                                    enum ool_implementation implementation, struct norms *norms)
 {
     enum ool_dtype dtypes[OOL_N_DTYPES];
-    size_t n_dtypes = dtypes_of(grads, n, dtypes);
+    size_t n_dtypes = ool_group_dtypes(grads, n, dtypes);
     struct ool_tensor *stacked = NULL, *total = NULL;
 
     norms->items = ool_calloc(n > 0 ? n : 1, sizeof(struct ool_tensor *));

@@ -179,22 +179,31 @@ static void make_momentum(struct ool_tape *t, const struct ool_optimizer *o, str
 
 /* --- a step ------------------------------------------------------------------------------------------- */
 
-size_t ool_grad_dtypes(struct ool_tensor *const *params, size_t n, enum ool_dtype *dtypes)
+size_t ool_group_dtypes(struct ool_tensor *const *tensors, size_t n, enum ool_dtype *dtypes)
 {
     bool seen[OOL_N_DTYPES] = {false};
     size_t count = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const struct ool_tensor *grad = params[i]->grad;
-
-        if (grad == NULL || seen[grad->dtype])
+        if (tensors[i] == NULL || seen[tensors[i]->dtype])
             continue;
-        seen[grad->dtype] = true;
+        seen[tensors[i]->dtype] = true;
         for (size_t j = count++; j > 0; j--)
             dtypes[j] = dtypes[j - 1];
-        dtypes[0] = (enum ool_dtype)grad->dtype;
+        dtypes[0] = (enum ool_dtype)tensors[i]->dtype;
     }
     return count;
+}
+
+size_t ool_optimizer_groups(struct ool_optimizer *o, enum ool_dtype *dtypes)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < o->n_slots; i++) {
+        if (o->slots[i].param->grad != NULL)
+            o->params[n++] = o->slots[i].param->grad;
+    }
+    return ool_group_dtypes(o->params, n, dtypes);
 }
 
 static void recipe(struct ool_tape *t, struct ool_optimizer *o, const struct ool_text *text,
@@ -222,11 +231,8 @@ static void step_group(struct ool_tape *t, struct ool_optimizer *o, enum ool_dty
 static void step_foreach(struct ool_tape *t, struct ool_optimizer *o)
 {
     enum ool_dtype dtypes[OOL_N_DTYPES];
-    size_t n = 0, n_dtypes;
+    size_t n_dtypes = ool_optimizer_groups(o, dtypes);
 
-    for (size_t i = 0; i < o->n_slots; i++)
-        o->params[n++] = o->slots[i].param;
-    n_dtypes = ool_grad_dtypes(o->params, n, dtypes);
     for (size_t i = 0; i < n_dtypes; i++)
         step_group(t, o, dtypes[i]);
 }

@@ -87,7 +87,7 @@ static void radam(struct ool_optimizer *o)
 {
     bool decay = decays(o) && !o->config.decoupled;
 
-    ool_text_puts(&o->before, o->config.maximize ? "g=P" : "g=0");
+    gradients(o, false);
     if (o->config.capturable)
         ool_text_puts(&o->before, "a=s b=s");
     if (decay && !o->config.maximize)
@@ -113,7 +113,7 @@ static void rprop(const struct ool_tape *t, struct ool_optimizer *o)
 
 static void asgd(const struct ool_tape *t, struct ool_optimizer *o)
 {
-    ool_text_puts(&o->before, o->config.maximize ? "g=P" : "g=0");
+    gradients(o, false);
     if (!(o->config.maximize && decays(o)))
         ool_text_puts(&o->body, "m=P -m");
     ool_text_puts(&o->body, "m=P -m");

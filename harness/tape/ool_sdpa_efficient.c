@@ -198,7 +198,8 @@ static struct ool_tensor *forward(struct ool_tape *t, const struct ool_tensor *q
     y = ool_sdpa_swap(t, ool_make(t, (enum ool_dtype)q->dtype, OOL_PLACE_DEVICE, 4, shape, NULL));
     if (with_lse)
         ool_set(t, &e->lse, ool_make(t, OOL_F32, OOL_PLACE_DEVICE, 3, rows, NULL));
-    if (is_half(q) && v->shape[3] > 128) /* too wide for registers: f32 sums in memory */
+    if (is_half(q) &&
+        (q->shape[3] > 128 || v->shape[3] > 128)) /* too wide for registers: f32 sums in memory */
         ool_set(t, &sums, ool_make(t, OOL_F32, OOL_PLACE_DEVICE, 4, shape, NULL));
     ool_del(t, &sums);
     return y;

@@ -71,11 +71,21 @@ static void drop_locals(struct ool_tape *t, struct locals *l)
         ool_set(t, &(variable), value_);       \
     } while (0)
 
-static struct ool_tensor *wide(struct ool_tape *t, struct ool_tensor *x)
+/* One more owner, for which a temporary stays one. */
+static void share(struct ool_tensor **variable, struct ool_tensor *x)
+{
+    x->refs++;
+    *variable = x;
+}
+
+static void widen(struct ool_tape *t, struct ool_tensor **variable, struct ool_tensor *x)
 {
     bool half = x->dtype == OOL_F16 || x->dtype == OOL_BF16;
 
-    return half && t->facts->safe_softmax ? ool_to(t, x, OOL_F32) : x;
+    if (half && t->facts->safe_softmax)
+        ASSIGN(t, *variable, ool_to(t, x, OOL_F32));
+    else if (!t->failed)
+        share(variable, x);
 }
 
 static void causal_mask(struct ool_tape *t, const struct ool_tensor *q, const struct ool_tensor *k,
@@ -94,8 +104,8 @@ static void repeat_heads(struct ool_tape *t, struct locals *l, bool gqa)
     bool grouped = gqa && dim >= 0 && l->query->shape[dim] != l->k->shape[dim];
 
     if (!grouped) {
-        l->key = ool_hold(t, l->k);
-        l->value = ool_hold(t, l->v);
+        share(&l->key, l->k);
+        share(&l->value, l->v);
         return;
     }
     ASSIGN(t, l->key, ool_repeat_interleave(t, l->k, l->query->shape[dim] / l->k->shape[dim], dim));
@@ -125,10 +135,11 @@ struct ool_tensor *ool_sdpa_math(struct ool_tape *t, struct ool_tensor *q, struc
     struct locals l = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
     struct ool_tensor *weights = NULL, *y = NULL;
 
-    ASSIGN(t, l.q, wide(t, q));
-    ASSIGN(t, l.k, wide(t, k));
-    ASSIGN(t, l.v, wide(t, v));
-    l.mask = ool_hold(t, args->mask);
+    widen(t, &l.q, q);
+    widen(t, &l.k, k);
+    widen(t, &l.v, v);
+    if (!t->failed && args->mask != NULL)
+        share(&l.mask, args->mask);
     if (!t->failed)
         ASSIGN(t, l.query, ool_scale(t, l.q, factor));
     if (!t->failed && args->causal)

@@ -168,12 +168,14 @@ static struct ool_tensor *attend(struct ool_tape *t, struct ool_tensor *q, struc
         return ool_fail(t, OOL_E_UNSUPPORTED,
                         "no available kernel: the forced attention form refuses these inputs");
     OOL_EXPRESSION(t, y, ool_sdpa_additive(t, args->mask, (enum ool_dtype)q->dtype));
-    ool_set(t, &mask, y);
-    if (backend == OOL_SDPA_EFFICIENT && !t->failed) {
-        OOL_EXPRESSION(t, y, ool_sdpa_align(t, mask, q, k));
+    prepared.mask = y;
+    if (y != args->mask) /* an argument that stays as it is, is the caller's */
         ool_set(t, &mask, y);
+    if (backend == OOL_SDPA_EFFICIENT && !t->failed) {
+        OOL_EXPRESSION(t, y, ool_sdpa_align(t, prepared.mask, q, k));
+        ool_set(t, &mask, y);
+        prepared.mask = y;
     }
-    prepared.mask = mask;
     if (t->failed)
         return NULL;
     if (backend == OOL_SDPA_FLASH)
