@@ -87,11 +87,21 @@ static bool is_settings(const json_t *root)
            json_is_object(json_object_iter_value(first));
 }
 
+/* Rows of models of a known family, phase by phase. */
+static bool is_models(const json_t *root)
+{
+    const json_t *first = json_array_get(json_object_get(root, "rows"), 0);
+    const json_t *model = json_object_get(json_object_get(first, "cfg"), "model");
+
+    return json_object_get(root, "phase_fields") != NULL && json_object_get(model, "family") != NULL;
+}
+
 /* A reader is a line here. */
 static const struct format formats[] = {
     {is_allocator, ool_conform_allocator},
-    {is_settings, ool_conform_settings},
-    {NULL, NULL},
+    {is_settings,  ool_conform_settings },
+    {is_models,    ool_conform_models   },
+    {NULL,         NULL                 },
 };
 
 /* Adds the next value of a file: the first is the root itself, a second makes it a list. */
