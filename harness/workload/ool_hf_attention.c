@@ -17,15 +17,6 @@ static struct ool_tensor *repeat_kv(struct ool_tape *t, struct ool_tensor *x, in
     return ool_reshape(t, x, OOL_SHAPE(b, h * groups, s, d));
 }
 
-static struct ool_tensor *softmax(struct ool_tape *t, enum ool_hf_softmax kind,
-                                  struct ool_tensor *x, enum ool_dtype q, enum ool_dtype v)
-{
-    if (kind == OOL_HF_SOFTMAX_F32)
-        return ool_to(t, ool_softmax_to(t, x, -1, OOL_F32), q);
-    x = ool_softmax(t, x, -1);
-    return kind == OOL_HF_SOFTMAX_AS_VALUE ? ool_to(t, x, v) : x;
-}
-
 static struct ool_tensor *attend_eagerly(struct ool_net *net, struct ool_tensor *q,
                                          struct ool_tensor *k, struct ool_tensor *v,
                                          const struct ool_hf_attention *args,
@@ -43,7 +34,12 @@ static struct ool_tensor *attend_eagerly(struct ool_net *net, struct ool_tensor 
     if (args->mask)
         w = ool_add(t, w, args->mask);
     ool_set(t, weights, w);
-    ool_set(t, weights, softmax(t, args->softmax, *weights, ool_dtype(q), ool_dtype(v)));
+    if (args->softmax == OOL_HF_SOFTMAX_F32)
+        ool_set(t, weights, ool_to(t, ool_softmax_to(t, *weights, -1, OOL_F32), ool_dtype(q)));
+    else
+        ool_set(t, weights, ool_softmax(t, *weights, -1));
+    if (args->softmax == OOL_HF_SOFTMAX_AS_VALUE)
+        ool_set(t, weights, ool_to(t, *weights, ool_dtype(v)));
     ool_set(t, weights, ool_dropout_call(net, *weights, args->dropout));
     ool_set(t, &y, ool_matmul(t, *weights, values));
     ool_set(t, &y, ool_contiguous(t, ool_transpose(t, y, 1, 2)));
@@ -57,23 +53,25 @@ static struct ool_tensor *bias_mask(struct ool_net *net, const struct ool_hf_att
                                     bool causal, int64_t n, int64_t length)
 {
     struct ool_tape *t = net->tape;
-    struct ool_tensor *seen, *range, *result;
+    struct ool_tensor *seen = NULL, *mask = NULL, *x;
 
-    if (args->mask)
-        seen = args->mask;
-    else if (!causal)
-        return ool_contiguous(t, args->bias);
-    else {
-        range = ool_arange(t, n);
-        seen = ool_binary(t, OOL_GE, ool_unsqueeze(t, range, 1),
-                          ool_unsqueeze(t, ool_arange(t, length), 0));
-        seen = ool_view(t, seen, OOL_SHAPE(1, 1, n, length));
+    if (args->mask) {
+        ool_set(t, &seen, args->mask);
+    } else if (causal) {
+        x = ool_unsqueeze(t, ool_arange(t, n), 1);
+        x = ool_binary(t, OOL_GE, x, ool_unsqueeze(t, ool_arange(t, length), 0));
+        ool_set(t, &seen, ool_view(t, x, OOL_SHAPE(1, 1, n, length)));
     }
-    ool_enter(t, seen);
-    result = ool_where(t, seen, args->bias, ool_full(t, ool_dtype(args->bias), -1e30, 0, NULL));
-    result = ool_contiguous(t, result);
-    ool_leave(t, seen);
-    return result;
+    x = args->bias;
+    if (seen)
+        x = ool_where(t, seen, x, ool_full(t, ool_dtype(x), -1e30, 0, NULL));
+    ool_set(t, &mask, x);
+    x = ool_contiguous(t, mask);
+    if (x == mask) /* the result is the variable itself */
+        x = ool_return(t, &mask);
+    ool_del(t, &seen);
+    ool_del(t, &mask);
+    return x;
 }
 
 static struct ool_tensor *attend_sdpa(struct ool_net *net, struct ool_tensor *q,

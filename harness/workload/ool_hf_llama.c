@@ -261,11 +261,15 @@ static struct ool_tensor *model_forward(struct ool_net *net, const struct ool_ca
             ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embeds,
                            (struct ool_tensor *[]){mask, cos, sin, positions}, 4));
     ool_set(t, &h, rms_norm(net, g->norm, h));
-    ool_del(t, &positions);
+    if (net->model.family == OOL_FAMILY_LLAMA)
+        ool_del(t, &positions);
+    else /* what Qwen2 made its masks of is still in a dict of arguments */
+        ool_del(t, &mask);
     ool_del(t, &embeds);
+    ool_del(t, &positions);
     ool_del(t, &mask);
+    ool_del(t, &sin); /* a tuple lets go of its last item first */
     ool_del(t, &cos);
-    ool_del(t, &sin);
     return ool_module_leave(net, g->model, ool_return(t, &h));
 }
 

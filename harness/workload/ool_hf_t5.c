@@ -271,7 +271,7 @@ static struct ool_tensor *attention_layer(struct ool_net *net, const struct bloc
 {
     struct ool_tape *t = net->tape;
     struct ool_module *layer = cross ? b->cross_layer : b->self_layer;
-    struct ool_tensor *normed = NULL, *attended = NULL, *of_layer = NULL;
+    struct ool_tensor *normed = NULL, *attended = NULL, *of_layer = NULL, *y;
 
     ool_module_enter(net, layer);
     ool_set(t, &normed, rms_norm(net, cross ? b->cross_norm : b->self_norm, x));
@@ -280,11 +280,14 @@ static struct ool_tensor *attention_layer(struct ool_net *net, const struct bloc
                               &p->cross_bias, &of_layer)
                   : attention(net, &b->self, normed, NULL, p->self_cache, b->layer, p, &p->bias,
                               &of_layer));
-    ool_set(t, &attended, ool_add(t, x, ool_dropout_call(net, attended, net->model.dropout)));
+    y = ool_add(t, x, ool_dropout_call(net, attended, net->model.dropout));
+    if (!cross) /* the sum takes the variable's place */
+        ool_del(t, &attended);
     ool_del(t, &normed);
+    ool_del(t, &attended);
     ool_set(t, weights, of_layer);
     ool_del(t, &of_layer);
-    return ool_module_leave(net, layer, ool_return(t, &attended));
+    return ool_module_leave(net, layer, y);
 }
 
 /* T5LayerFF: x + dropout(wo(dropout(act(wi(norm(x)))))) */
