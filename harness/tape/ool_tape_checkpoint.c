@@ -157,12 +157,7 @@ static void pack_recomputed(struct ool_tape *t, struct ool_checkpoint_run *run, 
         ool_fail(t, OOL_E_COMBINATION, "a checkpoint's function saves more when it runs again");
         return;
     }
-    if (ool_requires_grad(x)) {
-        slot->tensor = ool_hold(t, ool_make_alias(t, x)); /* detach() */
-    } else {
-        slot->tensor = x;
-        x->refs++;
-    }
+    slot->tensor = ool_hold(t, ool_make_alias(t, x)); /* detach(): an output will get this very node */
     if (!run->forgotten[index] && slot->tensor != NULL) {
         r->tensors[index] = slot->tensor;
         slot->tensor->refs++;
