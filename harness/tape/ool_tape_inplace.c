@@ -3,6 +3,7 @@
  */
 #include "ool_tape_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -170,4 +171,24 @@ void ool_binary_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tenso
     rebase(t, node, x);
     if (x != y)
         ool_done(t, OOL_T(y));
+}
+
+void ool_binary_scalar_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x, double number)
+{
+    struct ool_node *node;
+    struct ool_tensor *beside;
+    char text[48];
+    size_t scope;
+
+    if (!ool_usable(t, OOL_T(x)) || !may_change(t, x))
+        return;
+    scope = ool_scope_open(t);
+    beside = ool_make_number(t, ool_dtype(x));
+    node = beside == NULL ? NULL : ool_binary_node(t, op, x, beside, x);
+    if (node != NULL)
+        node->d[0] = number;
+    snprintf(text, sizeof text, "value=%.17g", number);
+    ool_kernel_call(t, ool_binary_name(op), text, OOL_T(x), OOL_T(x));
+    ool_scope_close(t, scope, NULL);
+    rebase(t, node, x);
 }
