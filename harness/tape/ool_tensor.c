@@ -276,6 +276,15 @@ struct ool_tensor *ool_finish(struct ool_tape *t, struct ool_node *node, struct 
     ool_node_drop(t, node); /* from now on its outputs own it */
     if (t->failed && !t->stopped)
         return NULL;
+    if (t->stopped && y != NULL && y->floating && y->pins == 0) {
+        bool given = false; /* the argument is the result */
+
+        for (int i = 0; i < n; i++)
+            given = given || tensors[i] == y;
+        if (!given)
+            sink(t, y); /* the exception that stops a recomputation passes through here */
+        y = NULL;
+    }
     for (int i = 0; i < n; i++) {
         if (y != NULL && tensors[i] == y) { /* the argument is the result */
             struct ool_tensor *rest[OOL_MAX_DIMS];
