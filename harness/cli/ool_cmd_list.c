@@ -180,7 +180,7 @@ static const struct list {
     {"scenarios",   list_scenarios,   {"id", "cases", "title", NULL}          },
     {"cards",       list_cards,       {"name", "total", "capability", "title"}},
     {"models",      list_models,      {"name", "size", "formulation", "title"}},
-    {"mitigations", list_mitigations, {"name", "value", "summary", NULL}      }
+    {"mitigations", list_mitigations, {"name", "summary", NULL}               }
 };
 #define N_LISTS (sizeof lists / sizeof *lists)
 

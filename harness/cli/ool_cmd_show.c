@@ -5,6 +5,7 @@
 
 #include "ool_data.h"
 #include "ool_describe.h"
+#include "ool_file.h"
 #include "ool_mem.h"
 #include "ool_mitigation.h"
 
@@ -120,7 +121,11 @@ static int show_scenario(const char *path, bool json)
     ool_text_init(&out, MAX_TEXT);
     if (ool_scenario_load(path, &s, &problems) != OOL_OK ||
         ool_scenario_cases(s, &cases, &n, NULL) != OOL_OK) {
-        ool_problems_print(&problems, NULL, 0, false, &out);
+        char *text = NULL;
+        size_t length = 0;
+        (void)ool_file_read(path, MAX_TEXT, &text, &length, NULL);
+        ool_problems_print(&problems, text, length, false, &out);
+        ool_free(text);
         fputs(ool_text_data(&out), stderr);
         ool_text_fini(&out);
         code = OOL_EXIT_USAGE;

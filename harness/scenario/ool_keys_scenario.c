@@ -463,7 +463,7 @@ static const struct ool_key scenario_keys[] = {
      .object = &ool_keys_job, .size = sizeof(struct ool_job), .doc = "several workloads, of one process or several"},
     {.name = "mitigations", .kind = OOL_KEY_STACKS, LIST(struct ool_document, stacks), .max = OOL_MAX_STACKS,
      .once = true, .doc = "what to try: a name, a stack as an array, or a ladder of cumulative stacks"},
-    {.name = "expect", .kind = OOL_KEY_LIST, LIST(struct ool_document, expectations), .max = 10000, .once = true,
+    {.name = "expect", .kind = OOL_KEY_LIST, LIST(struct ool_document, expectations), .max = 1000, .once = true,
      .object = &ool_keys_expectation, .size = sizeof(struct ool_expectation), .doc = "what must come out"}};
 /* clang-format on */
 

@@ -164,8 +164,9 @@ static void take_preset(struct ool_reader *reader, const struct ool_cursor *curs
          .min = 1,                                                                                 \
          .max = MOST,                                                                              \
          .matrix = true,                                                                           \
-         .aliases = "word_embed_proj_dim",                                                         \
-         .doc = "width of OPT's embedding; hidden if absent"},                                     \
+         .aliases = "word_embed_proj_dim projection_dim",                                          \
+         .doc = "width of OPT's embedding (hidden if absent) or of CLIP's projection (none if "    \
+                "absent)"},                                                                        \
         {.name = "post_norm",                                                                      \
          .kind = OOL_KEY_BOOL,                                                                     \
          M(post_norm),                                                                             \

@@ -1,8 +1,8 @@
-/* CLIPTextModel of transformers. */
+/* CLIPTextModel of transformers; with model.embedding, CLIPTextModelWithProjection. */
 #include "ool_hf.h"
 
 struct clip {
-    struct ool_module *embeddings, *token, *position, *encoder, **blocks, *norm;
+    struct ool_module *embeddings, *token, *position, *encoder, **blocks, *norm, *projection;
 };
 
 struct block {
@@ -67,6 +67,9 @@ static void build(struct ool_net *net)
     for (int64_t i = 0; g->blocks && i < m->layers; i++)
         g->blocks[i] = block_add(net, g->encoder, i);
     g->norm = ool_layer_norm_add(net, net->root, "final_layer_norm", m->hidden);
+    if (m->embedding > 0)
+        g->projection =
+            ool_linear_add(net, net->root, "text_projection", m->hidden, m->embedding, false);
     ool_net_materialize(net, net->root);
 }
 
@@ -159,7 +162,7 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
 {
     const struct clip *g = net->root->state;
     struct ool_tape *t = net->tape;
-    struct ool_tensor *embedded = NULL, *mask = NULL, *states = NULL, *pool = NULL;
+    struct ool_tensor *embedded = NULL, *mask = NULL, *states = NULL, *pool = NULL, *text = NULL;
 
     if (call->loss) {
         ool_fail(t, OOL_E_UNSUPPORTED, "CLIP's text model has no loss of its own");
@@ -174,7 +177,10 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
     /* the encoder's output object still holds its last state */
     ool_set(t, &pool, ool_layer_norm_call(net, g->norm, states));
     ool_hf_output(net, out, NULL, pool);
-    ool_output_keep(net, out, pooled(t, pool, call->x));
+    ool_set(t, &text, pooled(t, pool, call->x));
+    if (g->projection)
+        ool_set(t, &text, ool_linear_call(net, g->projection, text));
+    ool_output_keep(net, out, ool_return(t, &text));
     ool_del(t, &embedded);
     ool_del(t, &mask);
     ool_del(t, &states);

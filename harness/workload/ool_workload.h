@@ -60,7 +60,7 @@ struct ool_model {
     bool inplace;   /* MLP's ReLU */
     int64_t window; /* sliding window; -1 = none */
     /* hf alone; 0 is the default */
-    int64_t embedding;        /* OPT's word_embed_proj_dim; 0 = hidden */
+    int64_t embedding;        /* OPT's word_embed_proj_dim, CLIP's projection_dim; 0 = hidden, none */
     bool post_norm;           /* OPT's do_layer_norm_before = false */
     int64_t relative_buckets; /* T5's relative_attention_num_buckets; 0 = 32 */
     bool gated;               /* T5's feed_forward_proj = "gated-gelu" */

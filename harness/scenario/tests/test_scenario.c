@@ -141,7 +141,7 @@ static void sha256_vectors(void **state)
          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"                                                            },
         {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrl"
          "mnopqrsmnopqrst"
-         "nopqrstu",                                                           "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"                                                                                                                    }
+         "nopqrstu",                                        "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"}
     };
     char out[65];
 
@@ -489,7 +489,7 @@ static enum ool_status find_card(void *state)
 static void host_memory_runs_short(void **state)
 {
     static char operations[] = "{" CARD ", \"operations\": [{\"op\": \"alloc\", \"name\": \"a\", "
-                                        "\"bytes\": [1, 2]}, {\"op\": \"loop\","
+                               "\"bytes\": [1, 2]}, {\"op\": \"loop\","
                                " \"times\": 2, \"body\": [{\"op\": \"kernel\", \"name\": \"k\"}]}, "
                                "{\"op\": \"free\", \"name\": \"a\"}],"
                                " \"mitigations\": [\"a\", {\"ladder\": [\"b\", \"c=1\"]}], "
