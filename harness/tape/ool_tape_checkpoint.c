@@ -27,6 +27,7 @@ struct rerun {
     struct ool_autocast_state autocast;
     enum ool_sdpa_backend sdpa;
     int n;
+    uint32_t with_grad;        /* bit i: input i requires a gradient */
     struct ool_saved inputs[]; /* as save_for_backward keeps them */
 };
 
@@ -58,8 +59,11 @@ static struct rerun *rerun_new(struct ool_tape *t, ool_forward *function, void *
         .on = t->autocast, .cache = t->autocast_cache, .dtype = t->autocast_dtype};
     rerun->sdpa = t->sdpa;
     rerun->n = n;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         ool_saved_pack(t, &rerun->inputs[i], inputs[i]);
+        if (ool_requires_grad(inputs[i]))
+            rerun->with_grad |= UINT32_C(1) << i;
+    }
     return rerun;
 }
 
@@ -79,6 +83,8 @@ static void rerun_inputs(struct ool_tape *t, const struct rerun *rerun, struct o
         struct ool_tensor *x = rerun->inputs[i].tensor;
 
         inputs[i] = ool_hold(t, rerun->inputs[i].on_host ? ool_saved_from_host(t, &rerun->inputs[i]) : x);
+        if (rerun->inputs[i].on_host && inputs[i] != NULL && (rerun->with_grad & UINT32_C(1) << i))
+            ool_require_grad(inputs[i], true);
     }
 }
 

@@ -150,7 +150,10 @@ struct ool_tensor *ool_unary_inplace(struct ool_tape *t, enum ool_unary op, stru
     if (node != NULL && ool_unary_saves_result(op))
         ool_node_save_output(t, node, x);
     rebase(t, node, x);
-    return t->failed ? NULL : x;
+    if (!t->failed)
+        return x;
+    ool_done(t, OOL_T(x));
+    return NULL;
 }
 
 void ool_binary_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x,
