@@ -28,8 +28,8 @@ static void grow(struct ool_net *net, struct ool_kv *cache, int64_t layer, struc
     }
     new_k = ool_cat(t, (struct ool_tensor *[]){cache->k[layer], *k}, 2, 2);
     new_v = ool_cat(t, (struct ool_tensor *[]){cache->v[layer], *v}, 2, 2);
+    ool_set(t, &cache->v[layer], new_v); /* a tuple lets go of its last item first */
     ool_set(t, &cache->k[layer], new_k);
-    ool_set(t, &cache->v[layer], new_v);
     ool_set(t, k, cache->k[layer]);
     ool_set(t, v, cache->v[layer]);
 }

@@ -274,6 +274,8 @@ static void weights_come(struct ool_tape *t, struct ool_module *module)
         param->host = param->tensor;
         param->tensor = NULL;
         ool_set(t, &param->tensor, ool_to_device(t, param->host));
+        if (param->tensor && ool_requires_grad(param->host)) /* the parameter itself, with other data */
+            ool_require_grad(param->tensor, true);
     }
     for (struct ool_module *child = module->first_child; child; child = child->next)
         weights_come(t, child);
