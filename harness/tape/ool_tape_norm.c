@@ -32,24 +32,37 @@ static struct ool_tensor *statistic(struct ool_tape *t, const struct ool_tensor 
     return ool_make(t, ool_accumulate_type(ool_dtype(x)), (enum ool_place)x->place, x->n_dims, shape, NULL);
 }
 
+/* What was made for the gradient dies when the sum of the partial ones takes its place. */
+static void sum_partials(struct ool_tape *t, struct ool_tensor **grad, struct ool_tensor *partials)
+{
+    struct ool_tensor *made = NULL, *sum = NULL;
+
+    ool_set(t, &made, *grad);
+    OOL_EXPRESSION(t, sum, ool_sum_dims(t, partials, 1, false, ool_dtype(partials)));
+    *grad = sum;
+    ool_del(t, &made);
+}
+
 /*
  * Few columns for the card and very many rows: the weight gradients are first summed over slices of
  * rows, then over the slices.
  */
-static void partial_sums(struct ool_tape *t, const struct ool_tensor *x, const struct ool_tensor *w,
-                         const struct ool_tensor *b, int64_t rows, int64_t columns, bool rms)
+static void partial_sums(struct ool_tape *t, const struct ool_tensor *w, int64_t rows, int64_t columns,
+                         struct ool_tensor **w_grad, struct ool_tensor **b_grad)
 {
     struct ool_tensor *dw = NULL, *db = NULL;
-    int64_t shape[2];
+    int64_t shape[2] = {(rows + 31) / 32, columns};
 
-    (void)x;
     if (w == NULL || rows <= 65536 || columns / 32 >= t->multiprocessors / 2)
         return;
-    shape[0] = (rows + 31) / 32;
-    shape[1] = columns;
-    ool_set(t, &dw, ool_make(t, ool_dtype(w), OOL_PLACE_DEVICE, 2, shape, NULL));
-    if (!rms && b != NULL)
+    if (*w_grad != NULL)
+        ool_set(t, &dw, ool_make(t, ool_dtype(w), OOL_PLACE_DEVICE, 2, shape, NULL));
+    if (b_grad != NULL && *b_grad != NULL)
         ool_set(t, &db, ool_make(t, ool_dtype(w), OOL_PLACE_DEVICE, 2, shape, NULL));
+    if (dw != NULL)
+        sum_partials(t, w_grad, dw);
+    if (db != NULL)
+        sum_partials(t, b_grad, db);
     ool_del(t, &db);
     ool_del(t, &dw);
 }
@@ -76,7 +89,7 @@ static void layer_norm_backward(struct ool_tape *t, struct ool_node *node,
     if (ool_needs(node, 2))
         out[2] = ool_make_contiguous(t, b, ool_dtype(b));
     if (ool_needs(node, 1) || ool_needs(node, 2))
-        partial_sums(t, x, w, b, rows, columns, false);
+        partial_sums(t, w, rows, columns, &out[1], &out[2]);
     ool_kernel_call(t, "layer_norm_backward", NULL,
                     OOL_T(grad, in, ool_saved(t, node, 3), ool_saved(t, node, 4), w),
                     OOL_T(out[0], out[1], out[2]));
@@ -146,7 +159,7 @@ static void rms_norm_backward(struct ool_tape *t, struct ool_node *node, struct 
         out[0] = ool_make_contiguous(t, x, ool_dtype(x));
     if (ool_needs(node, 1)) {
         out[1] = ool_make_contiguous(t, w, ool_dtype(w));
-        partial_sums(t, x, w, NULL, ool_numel(x) / ool_size(x, -1), ool_size(x, -1), true);
+        partial_sums(t, w, ool_numel(x) / ool_size(x, -1), ool_size(x, -1), &out[1], NULL);
     }
     ool_kernel_call(t, "rms_norm_backward", NULL, OOL_T(grad, in, ool_saved(t, node, 2), w),
                     OOL_T(out[0], out[1]));
