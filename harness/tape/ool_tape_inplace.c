@@ -114,8 +114,10 @@ static void rebase(struct ool_tape *t, struct ool_node *node, struct ool_tensor 
 {
     struct ool_node *old = x->node;
 
-    if (node == NULL || t->failed)
+    if (node == NULL || t->failed) {
+        ool_node_drop(t, node); /* of a recomputation that stopped here */
         return;
+    }
     if (x->base != NULL) {
         rebase_view(t, node, x);
         return;
