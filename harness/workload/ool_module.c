@@ -261,7 +261,8 @@ void ool_net_drop(struct ool_net *net, struct ool_module *module)
 static bool travels(const struct ool_net *net, const struct ool_module *module)
 {
     return net->workload->cpu_offload && !net->offloaded &&
-           (module->role == OOL_ROLE_BLOCK || module->kind != OOL_MODULE_CONTAINER);
+           (module->role == OOL_ROLE_BLOCK || module->kind != OOL_MODULE_CONTAINER ||
+            !module->first_child);
 }
 
 static void weights_come(struct ool_tape *t, struct ool_module *module)
