@@ -148,6 +148,13 @@ const char *ool_reader_found(const json_t *value, char out[80]);
 bool ool_reader_child(const struct ool_reader *reader, const struct ool_cursor *parent,
                       struct ool_cursor *child);
 
+/* The same without a matrix: a value of its kind, or a problem. */
+void ool_reader_plain(struct ool_reader *reader, const struct ool_key *key,
+                      const struct ool_cursor *cursor, void *base);
+/* The problem of a value that has another type than @expected. */
+void ool_reader_type(struct ool_reader *reader, const struct ool_key *key,
+                     const struct ool_cursor *cursor, const char *expected);
+
 /* The kinds that have files of their own. */
 void ool_read_operations(struct ool_reader *reader, const struct ool_key *key,
                          const struct ool_cursor *cursor, void *base);
