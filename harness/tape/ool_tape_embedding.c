@@ -15,11 +15,6 @@ static uint64_t divide_up(uint64_t x, uint64_t by)
     return (x + by - 1) / by;
 }
 
-static uint64_t blocks_of_256(uint64_t bytes)
-{
-    return divide_up(bytes, 256) * 256;
-}
-
 /* --- CUB's temporary storage -------------------------------------------------------------------------- */
 
 static uint64_t bits(uint64_t x)
@@ -31,20 +26,11 @@ static uint64_t bits(uint64_t x)
     return n;
 }
 
-/* DeviceRadixSort, onesweep, pairs of 8 bytes. Since 2.13 only the bits of the vocabulary are sorted. */
+/* Since 2.13 only the bits of the vocabulary are sorted. */
 static uint64_t sort_bytes(const struct ool_tape *t, uint64_t n, uint64_t vocabulary)
 {
-    bool hopper = t->capability >= 90 && t->facts->torch >= OOL_TORCH_2_6;
-    uint64_t tile = hopper ? 384 * 12 : 384 * 10;
-    uint64_t portion = ((UINT64_C(1) << 28) - 1) / tile * tile;
-    uint64_t portions = divide_up(n, portion);
-    uint64_t passes = t->facts->torch >= OOL_TORCH_2_13 ? divide_up(bits(vocabulary), 8) : 8;
-    uint64_t tiles = divide_up(n < portion ? n : portion, tile);
-    uint64_t other_copy = passes > 1 ? blocks_of_256(8 * n) : 0;
-
-    return 255 + blocks_of_256(portions * passes * 256 * 8) /* digit counts */
-           + blocks_of_256(tiles * 256 * 4)                 /* look-back */
-           + 2 * other_copy + blocks_of_256(portions * passes * 4);
+    return ool_radix_sort_bytes(
+        t, n, 8, 8, t->facts->torch >= OOL_TORCH_2_13 ? divide_up(bits(vocabulary), 8) : 8);
 }
 
 static uint64_t unique_bytes(const struct ool_tape *t, uint64_t n)
@@ -70,14 +56,15 @@ struct ids {
     enum ool_dtype dtype;
 };
 
-/* Few segments for the card, each with many rows: the partial sums go straight into the result. */
+/* Few blocks of threads for the card and many partial sums for each: the partial sums go straight
+ * into the result. A row takes whole warps, a block at most 1,024 threads. */
 static bool sums_directly(const struct ool_tape *t, const struct ids *ids, uint64_t segments)
 {
-    uint64_t wide = ids->width > 1024 ? ids->width : 1024;
-    uint64_t room = (uint64_t)t->multiprocessors * 4 * 1024 / wide;
+    uint64_t threads = divide_up(ids->width, 32) * 32;
+    uint64_t blocks = divide_up(segments * threads, threads < 1024 ? threads : 1024);
 
-    return t->facts->torch >= OOL_TORCH_2_11 && segments < room &&
-           ids->n / ROWS_PER_PART + segments > 4 * segments;
+    return t->facts->torch >= OOL_TORCH_2_11 && blocks < 4 * (uint64_t)t->multiprocessors &&
+           4 * blocks < ids->n / ROWS_PER_PART + segments;
 }
 
 /* Sums of up to ten rows each, then of those; all its scratch lives until it returns. */

@@ -103,7 +103,7 @@ struct ool_node_output {
 };
 
 struct ool_saved {
-    struct ool_tensor *tensor; /* owned; NULL when none, released or kept by a checkpoint */
+    struct ool_tensor *tensor;      /* owned; NULL when none, released or kept by a checkpoint */
     struct ool_checkpoint_run *run; /* the checkpoint that recomputes it; owned */
     uint32_t index;                 /* which of the tensors that were saved in that run */
     struct ool_tensor *unpacked;    /* what a hook gave back, while the node runs; owned */
@@ -135,7 +135,7 @@ struct ool_node {
     struct ool_saved saved[OOL_NODE_SAVED];
     bool released;               /* its saved tensors are gone */
     bool stacked;                /* scratch of the graph's destruction */
-    uint32_t slot; /* scratch of the engine: its entry + 1 */
+    uint32_t slot;               /* scratch of the engine: its entry + 1 */
     struct ool_tensor *variable; /* AccumulateGrad: the leaf; owned */
     /* What the operator wants to remember. */
     int64_t i[2 * OOL_MAX_DIMS + 4];
@@ -224,6 +224,9 @@ uint64_t ool_bytes_of(struct ool_tape *t, enum ool_dtype dtype, int n_dims, cons
 /* A block of the device that is no tensor. Returns its storage; 0 bytes make nothing (OOL_NONE). */
 uint32_t ool_scratch(struct ool_tape *t, uint64_t bytes);
 void ool_scratch_free(struct ool_tape *t, uint32_t storage); /* OOL_NONE is fine */
+/* Temporary storage of CUB's radix sort of n keys (and values), bytes each, @passes over 8 bits. */
+uint64_t ool_radix_sort_bytes(const struct ool_tape *t, uint64_t n, uint64_t key, uint64_t value,
+                              uint64_t passes);
 /* The scratch of CUB's scan of @n elements: tiles of so many, a descriptor of so many bytes each. */
 uint64_t ool_scan_bytes(const struct ool_tape *t, uint64_t n, uint64_t tile, uint64_t descriptor);
 /*
@@ -397,7 +400,7 @@ struct ool_tape {
     size_t n_workspaces, workspaces_capacity;
     struct ool_entry *entries; /* of all running backwards, nested ones last */
     size_t n_entries, entries_capacity;
-    struct ool_checkpoint_run *checkpoint; /* the region whose hooks are active */
+    struct ool_checkpoint_run *checkpoint;  /* the region whose hooks are active */
     struct ool_checkpoint_run *checkpoints; /* all that are kept */
     uint64_t task, tasks; /* number of the running backward, and how many there were */
 };
@@ -411,7 +414,8 @@ void ool_memory_give(struct ool_tape *t, struct ool_memory *memory);
 struct ool_node *ool_node_take(struct ool_tape *t);
 void ool_node_give(struct ool_tape *t, struct ool_node *node);
 void ool_node_free_arrays(struct ool_node *node);
-void ool_emit(struct ool_tape *t, enum ool_op_kind kind, uint32_t stream, uint32_t id, uint64_t value);
+void ool_emit(struct ool_tape *t, enum ool_op_kind kind, uint32_t stream, uint32_t id,
+              uint64_t value);
 uint32_t ool_origin(struct ool_tape *t); /* the text of the current path */
 uint32_t ool_storage_new(struct ool_tape *t, uint64_t bytes, enum ool_category category);
 void ool_storage_free(struct ool_tape *t, uint32_t id);
@@ -425,8 +429,9 @@ struct ool_node *ool_binary_node(struct ool_tape *t, enum ool_binary op, struct 
 const char *ool_binary_name(enum ool_binary op);
 struct ool_tensor *ool_unsafe_view(struct ool_tape *t, struct ool_tensor *x, int n_dims,
                                    const int64_t *shape); /* a view that PyTorch does not track */
-struct ool_tensor *ool_index_rows(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *ids); /* x[ids] */
-void ool_path_set(struct ool_tape *t, uint32_t text); /* the path becomes that text */
+struct ool_tensor *ool_index_rows(struct ool_tape *t, struct ool_tensor *x,
+                                  struct ool_tensor *ids); /* x[ids] */
+void ool_path_set(struct ool_tape *t, uint32_t text);      /* the path becomes that text */
 /* Hooks of non-reentrant checkpoints (ool_tape_checkpoint.c). */
 void ool_checkpoint_pack(struct ool_tape *t, struct ool_saved *slot, struct ool_tensor *x);
 struct ool_tensor *ool_checkpoint_unpack(struct ool_tape *t, struct ool_saved *slot); /* owned */
@@ -434,7 +439,9 @@ void ool_checkpoint_drop(struct ool_tape *t, struct ool_saved *slot);
 void ool_checkpoint_close(struct ool_tape *t);
 /* A saved input outside of checkpoints: the tensor, or its copy on the host under save_on_cpu. */
 void ool_saved_pack(struct ool_tape *t, struct ool_saved *slot, struct ool_tensor *x);
-struct ool_tensor *ool_saved_from_host(struct ool_tape *t, const struct ool_saved *slot); /* floating */
-struct ool_node *ool_accumulator(struct ool_tape *t, struct ool_tensor *leaf); /* borrowed, with one more owner */
+struct ool_tensor *ool_saved_from_host(struct ool_tape *t,
+                                       const struct ool_saved *slot); /* floating */
+struct ool_node *ool_accumulator(struct ool_tape *t,
+                                 struct ool_tensor *leaf); /* borrowed, with one more owner */
 
 #endif

@@ -9,8 +9,8 @@
 
 /* --- masks --------------------------------------------------------------------------------------------- */
 
-static struct ool_tensor *masked_fill_raw(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *mask,
-                                          double value)
+static struct ool_tensor *masked_fill_raw(struct ool_tape *t, struct ool_tensor *x,
+                                          struct ool_tensor *mask, double value)
 {
     int64_t shape[OOL_MAX_DIMS];
     struct ool_tensor *y;
@@ -30,10 +30,11 @@ static void masked_fill_backward(struct ool_tape *t, struct ool_node *node,
 {
     out[0] = masked_fill_raw(t, grads[0], ool_saved(t, node, 0), 0);
 }
-static const struct ool_node_class masked_fill_class = {"MaskedFillBackward0", masked_fill_backward, NULL};
+static const struct ool_node_class masked_fill_class = {"MaskedFillBackward0", masked_fill_backward,
+                                                        NULL};
 
-struct ool_tensor *ool_masked_fill(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *mask,
-                                   double value)
+struct ool_tensor *ool_masked_fill(struct ool_tape *t, struct ool_tensor *x,
+                                   struct ool_tensor *mask, double value)
 {
     struct ool_node *node;
 
@@ -53,8 +54,8 @@ static struct ool_tensor *where_gradient(struct ool_tape *t, struct ool_tensor *
     return first ? ool_where(t, condition, grad, zero) : ool_where(t, condition, zero, grad);
 }
 
-static void where_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                           struct ool_tensor **out)
+static void where_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *condition = ool_saved(t, node, 0);
 
@@ -93,7 +94,8 @@ static void triangle_backward(struct ool_tape *t, struct ool_node *node,
 }
 static const struct ool_node_class triangle_class = {"TriuBackward0", triangle_backward, NULL};
 
-static struct ool_tensor *triangle(struct ool_tape *t, struct ool_tensor *x, bool upper, int64_t diagonal)
+static struct ool_tensor *triangle(struct ool_tape *t, struct ool_tensor *x, bool upper,
+                                   int64_t diagonal)
 {
     struct ool_node *node;
     struct ool_tensor *y;
@@ -123,7 +125,8 @@ struct ool_tensor *ool_triu(struct ool_tape *t, struct ool_tensor *x, int64_t di
 }
 
 /* where((x >= low) && (x <= high), grad, 0) */
-static struct ool_tensor *clamp_gradient(struct ool_tape *t, struct ool_node *node, struct ool_tensor *grad)
+static struct ool_tensor *clamp_gradient(struct ool_tape *t, struct ool_node *node,
+                                         struct ool_tensor *grad)
 {
     struct ool_tensor *x = ool_saved(t, node, 0), *inside = NULL;
     struct ool_tensor *zero = ool_full(t, ool_dtype(grad), 0, 0, NULL);
@@ -141,8 +144,8 @@ static struct ool_tensor *clamp_gradient(struct ool_tape *t, struct ool_node *no
     return ool_where(t, inside, grad, zero);
 }
 
-static void clamp_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                           struct ool_tensor **out)
+static void clamp_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     OOL_EXPRESSION(t, out[0], clamp_gradient(t, node, grads[0]));
 }
@@ -172,8 +175,8 @@ struct ool_tensor *ool_clamp(struct ool_tape *t, struct ool_tensor *x, double lo
 
 /* --- dropout -------------------------------------------------------------------------------------------- */
 
-static void dropout_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                             struct ool_tensor **out)
+static void dropout_backward(struct ool_tape *t, struct ool_node *node,
+                             struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *x = ool_make_like(t, grads[0], ool_dtype(grads[0]));
     char text[32];
@@ -182,7 +185,8 @@ static void dropout_backward(struct ool_tape *t, struct ool_node *node, struct o
     ool_kernel_call(t, "dropout_backward", text, OOL_T(grads[0], ool_saved(t, node, 0)), OOL_T(x));
     out[0] = x;
 }
-static const struct ool_node_class dropout_class = {"NativeDropoutBackward0", dropout_backward, NULL};
+static const struct ool_node_class dropout_class = {"NativeDropoutBackward0", dropout_backward,
+                                                    NULL};
 
 struct ool_tensor *ool_native_dropout(struct ool_tape *t, struct ool_tensor *x, double p,
                                       struct ool_tensor **mask)
@@ -276,14 +280,15 @@ struct ool_tensor *ool_cat(struct ool_tape *t, struct ool_tensor *const *parts, 
         for (int i = 0; i < n; i++)
             node->i[1 + i] = parts[i]->shape[dim];
     }
-    y = ool_make(t, ool_promote(n, parts), (enum ool_place)parts[0]->place, parts[0]->n_dims, shape, NULL);
+    y = ool_make(t, ool_promote(n, parts), (enum ool_place)parts[0]->place, parts[0]->n_dims, shape,
+                 NULL);
     snprintf(text, sizeof text, "dim=%d", dim);
     ool_kernel_call(t, "cat", text, n, parts, OOL_T(y));
     return ool_finish(t, node, y, n, parts);
 }
 
-static void stack_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                           struct ool_tensor **out)
+static void stack_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     for (uint32_t i = 0; i < node->n_edges; i++) {
         if (ool_needs(node, (int)i))
@@ -326,7 +331,8 @@ struct ool_tensor *ool_stack(struct ool_tape *t, struct ool_tensor *const *parts
 
 /* --- repeat, pad --------------------------------------------------------------------------------------------- */
 
-struct ool_tensor *ool_repeat_interleave(struct ool_tape *t, struct ool_tensor *x, int64_t repeats, int dim)
+struct ool_tensor *ool_repeat_interleave(struct ool_tape *t, struct ool_tensor *x, int64_t repeats,
+                                         int dim)
 {
     int64_t shape[OOL_MAX_DIMS], flat[OOL_MAX_DIMS];
     struct ool_tensor *y;
@@ -355,8 +361,8 @@ struct ool_tensor *ool_repeat_interleave(struct ool_tape *t, struct ool_tensor *
 }
 
 /* node->i: [0] n_dims of x, [1..8] its shape, then the dimensions of the result */
-static void repeat_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                            struct ool_tensor **out)
+static void repeat_backward(struct ool_tape *t, struct ool_node *node,
+                            struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     int64_t split[OOL_MAX_DIMS];
     int n = 0, n_x = (int)node->i[0], lead = grads[0]->n_dims - n_x;
@@ -382,7 +388,8 @@ static void repeat_backward(struct ool_tape *t, struct ool_node *node, struct oo
 }
 static const struct ool_node_class repeat_class = {"RepeatBackward0", repeat_backward, NULL};
 
-struct ool_tensor *ool_repeat(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *repeats)
+struct ool_tensor *ool_repeat(struct ool_tape *t, struct ool_tensor *x, int n_dims,
+                              const int64_t *repeats)
 {
     struct ool_node *node;
     struct ool_tensor *y;
@@ -407,7 +414,8 @@ struct ool_tensor *ool_repeat(struct ool_tape *t, struct ool_tensor *x, int n_di
 }
 
 /* @pads: from the last dimension on, before and after; negative ones cut. */
-static struct ool_tensor *padded(struct ool_tape *t, struct ool_tensor *x, int n, const int64_t *pads, double value)
+static struct ool_tensor *padded(struct ool_tape *t, struct ool_tensor *x, int n,
+                                 const int64_t *pads, double value)
 {
     int64_t shape[OOL_MAX_DIMS];
     char text[128];
@@ -422,7 +430,8 @@ static struct ool_tensor *padded(struct ool_tape *t, struct ool_tensor *x, int n
                              (long long)pads[i]);
     }
     {
-        struct ool_tensor *y = ool_make(t, ool_dtype(x), (enum ool_place)x->place, x->n_dims, shape, NULL);
+        struct ool_tensor *y =
+            ool_make(t, ool_dtype(x), (enum ool_place)x->place, x->n_dims, shape, NULL);
 
         ool_kernel_call(t, "pad", text, OOL_T(x), OOL_T(y));
         return y;
@@ -436,7 +445,8 @@ static void pad_backward(struct ool_tape *t, struct ool_node *node, struct ool_t
 }
 static const struct ool_node_class pad_class = {"ConstantPadNdBackward0", pad_backward, NULL};
 
-struct ool_tensor *ool_pad(struct ool_tape *t, struct ool_tensor *x, int n, const int64_t *pads, double value)
+struct ool_tensor *ool_pad(struct ool_tape *t, struct ool_tensor *x, int n, const int64_t *pads,
+                           double value)
 {
     struct ool_node *node;
 
@@ -455,23 +465,69 @@ struct ool_tensor *ool_pad(struct ool_tape *t, struct ool_tensor *x, int n, cons
 
 /* --- rows by number --------------------------------------------------------------------------------------- */
 
+#define SORTED_BY_ONE_BLOCK 2304
+
+/* The indices are sorted, so that rows which meet are added in one place. */
+static void index_put_scratch(struct ool_tape *t, uint64_t n, uint64_t rows)
+{
+    uint64_t bits = 1, temporary = 1;
+    uint32_t linear, wrapped, held[3];
+
+    while (bits < 63 && (UINT64_C(1) << bits) < rows)
+        bits++;
+    if (n > SORTED_BY_ONE_BLOCK)
+        temporary = ool_radix_sort_bytes(t, n, 8, 8, (bits + 7) / 8);
+    wrapped = ool_scratch(t, 8 * n);
+    linear = ool_scratch(t, 8 * n);
+    ool_scratch_free(t, wrapped);
+    for (int i = 0; i < 3; i++)
+        held[i] = ool_scratch(t, 8 * n);
+    ool_scratch_free(t, ool_scratch(t, temporary));
+    for (int i = 3; i-- > 0;)
+        ool_scratch_free(t, held[i]);
+    ool_scratch_free(t, linear);
+}
+
+/* Saved: the indices. node->i: [0] n_dims, [1..8] shape of x */
+static void index_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
+{
+    struct ool_tensor *ids = ool_saved(t, node, 0);
+    struct ool_tensor *x = ool_zeros(t, ool_dtype(grads[0]), (int)node->i[0], &node->i[1]);
+
+    if (t->failed)
+        return;
+    if (ool_numel(ids) > 0)
+        index_put_scratch(t, (uint64_t)ool_numel(ids), (uint64_t)node->i[1]);
+    ool_kernel_call(t, "index_add", NULL, OOL_T(grads[0], ids), OOL_T(x));
+    out[0] = x;
+}
+static const struct ool_node_class index_class = {"IndexBackward0", index_backward, NULL};
+
 struct ool_tensor *ool_index_rows(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *ids)
 {
+    struct ool_node *node;
     struct ool_tensor *y;
     int64_t shape[2 * OOL_MAX_DIMS];
     int n = 0;
 
     if (!ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(ids)))
         return NULL;
-    if (ool_wants_grad(t, OOL_T(x)))
-        return ool_fail(t, OOL_E_UNSUPPORTED, "the gradient of x[tensor]");
+    if (x->n_dims < 1)
+        return ool_fail(t, OOL_E_COMBINATION, "a subscript of a scalar");
+    node = ool_node_make(t, &index_class, OOL_T(x));
+    ool_node_save(t, node, ids);
+    if (node != NULL) {
+        node->i[0] = x->n_dims;
+        memcpy(&node->i[1], x->shape, sizeof x->shape);
+    }
     for (int i = 0; i < ids->n_dims; i++)
         shape[n++] = ids->shape[i];
     for (int i = 1; i < x->n_dims; i++)
         shape[n++] = x->shape[i];
     y = ool_make(t, ool_dtype(x), (enum ool_place)x->place, n, shape, NULL);
     ool_kernel_call(t, "index", NULL, OOL_T(x, ids), OOL_T(y));
-    return ool_finish(t, NULL, y, OOL_T(x, ids));
+    return ool_finish(t, node, y, OOL_T(x, ids));
 }
 
 /* --- subscripts -------------------------------------------------------------------------------------------------- */
@@ -491,7 +547,8 @@ static struct ool_tensor *subscript_views(struct ool_tape *t, struct ool_tensor 
             dim++;
             break;
         case OOL_INDEX_SLICE:
-            if (t->facts->full_slice_nodes || items[i].start != 0 || items[i].end < ool_size(x, dim))
+            if (t->facts->full_slice_nodes || items[i].start != 0 ||
+                items[i].end < ool_size(x, dim))
                 x = ool_slice(t, x, dim, items[i].start, items[i].end);
             dim++;
             break;
@@ -516,7 +573,8 @@ static struct ool_tensor *subscript_views(struct ool_tape *t, struct ool_tensor 
     return x;
 }
 
-struct ool_tensor *ool_subscript(struct ool_tape *t, struct ool_tensor *x, int n, const struct ool_index *items)
+struct ool_tensor *ool_subscript(struct ool_tape *t, struct ool_tensor *x, int n,
+                                 const struct ool_index *items)
 {
     struct ool_tensor *y;
     size_t scope;

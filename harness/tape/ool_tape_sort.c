@@ -92,20 +92,32 @@ struct ool_tensor *ool_topk(struct ool_tape *t, struct ool_tensor *x, int64_t k,
 
 /* --- sort --------------------------------------------------------------------------------------------------- */
 
-/* DeviceRadixSort of pairs with 8-byte values (or keys alone), @passes over 8 bits each. */
-static uint64_t radix_sort_bytes(const struct ool_tape *t, uint64_t n, uint64_t key, uint64_t value,
-                                 uint64_t passes)
+/* Elements that one block sorts; newer CUB has tunings for 9.0 of their own. */
+static uint64_t radix_tile(const struct ool_tape *t, uint64_t key, uint64_t value)
 {
-    bool hopper = t->capability >= 90;
-    uint64_t copies = passes > 1 ? blocks_of_256(key * n) + blocks_of_256(value * n) : 0;
-    uint64_t tile = hopper ? 384 * 15 : 384 * 10;
+    bool hopper = t->capability >= 90 && t->facts->torch >= OOL_TORCH_2_6;
 
     if (key == 4 && value == 8)
-        tile = hopper ? 384 * 14 : 384 * 8;
-    if (key == 2 && !hopper) /* not in one sweep: a spine of counts for all blocks of the card */
+        return hopper ? 384 * 14 : 384 * 8;
+    if (key == 8 && value == 8)
+        return hopper ? 384 * 12 : 384 * 10;
+    return hopper ? 384 * 15 : 384 * 10;
+}
+
+uint64_t ool_radix_sort_bytes(const struct ool_tape *t, uint64_t n, uint64_t key, uint64_t value,
+                              uint64_t passes)
+{
+    uint64_t copies = passes > 1 ? blocks_of_256(key * n) + blocks_of_256(value * n) : 0;
+    uint64_t tile = radix_tile(t, key, value);
+    uint64_t portion = ((UINT64_C(1) << 28) - 1) / tile * tile;
+    uint64_t portions = divide_up(n, portion);
+
+    if (key == 2 &&
+        t->capability < 90) /* not in one sweep: a spine of counts for all blocks of the card */
         return 255 + copies + 4 * (10 * (uint64_t)t->multiprocessors * 256 + 11264);
-    return 255 + copies + passes * 256 * 8 + divide_up(n, tile) * 256 * 4 +
-           blocks_of_256(passes * 4);
+    return 255 + copies + blocks_of_256(portions * passes * 256 * 8)             /* digit counts */
+           + blocks_of_256(divide_up(n < portion ? n : portion, tile) * 256 * 4) /* look-back */
+           + blocks_of_256(portions * passes * 4);
 }
 
 static void sort_rows_scratch(struct ool_tape *t, uint64_t rows, uint64_t n, uint64_t key)
@@ -120,7 +132,7 @@ static void sort_rows_scratch(struct ool_tape *t, uint64_t rows, uint64_t n, uin
     pairs = ool_scratch(t, 8 * total);
     if (rows == 1 || rows >= 128) {
         temporary =
-            ool_scratch(t, rows == 1 ? radix_sort_bytes(t, n, key, 8, key)
+            ool_scratch(t, rows == 1 ? ool_radix_sort_bytes(t, n, key, 8, key)
                                      : 255 + blocks_of_256(key * total) + blocks_of_256(8 * total));
         ool_scratch_free(t, temporary);
         ool_scratch_free(t, pairs);
@@ -130,10 +142,10 @@ static void sort_rows_scratch(struct ool_tape *t, uint64_t rows, uint64_t n, uin
         bits++;
     other = ool_scratch(t, 8 * total);
     keys = ool_scratch(t, key * total);
-    temporary = ool_scratch(t, radix_sort_bytes(t, total, key, 8, key));
+    temporary = ool_scratch(t, ool_radix_sort_bytes(t, total, key, 8, key));
     ool_scratch_free(t, temporary);
     ool_scratch_free(t, keys);
-    temporary = ool_scratch(t, radix_sort_bytes(t, total, 8, 0, divide_up(bits, 8)));
+    temporary = ool_scratch(t, ool_radix_sort_bytes(t, total, 8, 0, divide_up(bits, 8)));
     ool_scratch_free(t, temporary);
     ool_scratch_free(t, other);
     ool_scratch_free(t, pairs);
