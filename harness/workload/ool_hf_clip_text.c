@@ -162,7 +162,8 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
 {
     const struct clip *g = net->root->state;
     struct ool_tape *t = net->tape;
-    struct ool_tensor *embedded = NULL, *mask = NULL, *states = NULL, *pool = NULL, *text = NULL;
+    struct ool_tensor *embedded = NULL, *mask = NULL, *states = NULL, *last = NULL;
+    struct ool_tensor *pool = NULL, *text = NULL;
 
     if (call->loss) {
         ool_fail(t, OOL_E_UNSUPPORTED, "CLIP's text model has no loss of its own");
@@ -175,15 +176,20 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
             ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embedded, &mask, 1));
     ool_module_leave(net, g->encoder, NULL);
     /* the encoder's output object still holds its last state */
-    ool_set(t, &pool, ool_layer_norm_call(net, g->norm, states));
-    ool_hf_output(net, out, NULL, pool);
-    ool_set(t, &text, pooled(t, pool, call->x));
-    if (g->projection)
-        ool_set(t, &text, ool_linear_call(net, g->projection, text));
-    ool_output_keep(net, out, ool_return(t, &text));
+    ool_set(t, &last, ool_layer_norm_call(net, g->norm, states));
+    ool_set(t, &pool, pooled(t, last, call->x));
     ool_del(t, &embedded);
     ool_del(t, &mask);
     ool_del(t, &states);
+    if (g->projection) { /* its output object names the projection before the last state */
+        ool_set(t, &text, ool_linear_call(net, g->projection, pool));
+        ool_output_keep(net, out, text);
+    }
+    ool_hf_output(net, out, NULL, last);
+    if (!g->projection)
+        ool_output_keep(net, out, pool);
+    ool_del(t, &text);
+    ool_del(t, &last);
     ool_del(t, &pool);
 }
 
