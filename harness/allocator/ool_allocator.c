@@ -100,6 +100,34 @@ void ool_allocator_reset_peak(struct ool_allocator *allocator)
     allocator->ops->reset_peak(allocator);
 }
 
+static enum ool_status no_pools(struct ool_error *err)
+{
+    return ool_error_set(err, OOL_E_UNSUPPORTED, "this kind of allocator has no private pools");
+}
+
+enum ool_status ool_allocator_pool_begin(struct ool_allocator *allocator, uint32_t pool,
+                                         bool capture, struct ool_error *err)
+{
+    if (allocator->ops->pool_begin == NULL)
+        return no_pools(err);
+    return allocator->ops->pool_begin(allocator, pool, capture, err);
+}
+
+enum ool_status ool_allocator_pool_end(struct ool_allocator *allocator, struct ool_error *err)
+{
+    if (allocator->ops->pool_end == NULL)
+        return no_pools(err);
+    return allocator->ops->pool_end(allocator, err);
+}
+
+enum ool_status ool_allocator_pool_release(struct ool_allocator *allocator, uint32_t pool,
+                                           bool empty, struct ool_error *err)
+{
+    if (allocator->ops->pool_release == NULL)
+        return no_pools(err);
+    return allocator->ops->pool_release(allocator, pool, empty, err);
+}
+
 void ool_allocator_totals(const struct ool_allocator *allocator, uint64_t *allocated,
                           uint64_t *reserved)
 {

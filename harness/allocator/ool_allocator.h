@@ -51,6 +51,7 @@ struct ool_block_info {
 struct ool_segment_info {
     uint64_t address, bytes, offset; /* offset of the run inside its range, 0 if not expandable */
     uint32_t number, stream;
+    uint32_t pool; /* private pool, 0 = the default one */
     bool small, expandable;
     size_t first_block, n_blocks; /* into the blocks array */
 };
@@ -108,6 +109,20 @@ enum ool_status ool_allocator_set_fraction(struct ool_allocator *allocator, doub
 enum ool_status ool_allocator_set_conf(struct ool_allocator *allocator, const char *conf,
                                        struct ool_error *err);
 void ool_allocator_reset_peak(struct ool_allocator *allocator);
+
+/*
+ * Private pools, as CUDA graphs and torch.cuda.MemPool use them. From begin to end all requests are
+ * served from pool @pool (> 0), which is made when it is new; one at a time. @capture: a graph is being
+ * captured, so that events are not looked at and the retry before an out-of-memory frees nothing.
+ * A pool keeps its memory until each begin was matched by a release; after that empty_cache and the
+ * retry free it. @empty: at once, as when a MemPool goes (not while capturing).
+ * Errors: OOL_E_PROGRAM (pool 0, a pool under way, a released pool), OOL_E_UNSUPPORTED (other kinds).
+ */
+enum ool_status ool_allocator_pool_begin(struct ool_allocator *allocator, uint32_t pool,
+                                         bool capture, struct ool_error *err);
+enum ool_status ool_allocator_pool_end(struct ool_allocator *allocator, struct ool_error *err);
+enum ool_status ool_allocator_pool_release(struct ool_allocator *allocator, uint32_t pool,
+                                           bool empty, struct ool_error *err);
 
 /* Allocated and reserved bytes alone: what a timeline asks for after every operation. */
 void ool_allocator_totals(const struct ool_allocator *allocator, uint64_t *allocated,

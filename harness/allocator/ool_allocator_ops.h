@@ -25,6 +25,12 @@ struct ool_allocator_ops {
     enum ool_status (*set_conf)(struct ool_allocator *allocator, const char *conf,
                                 struct ool_error *err);
     void (*reset_peak)(struct ool_allocator *allocator);
+    /* (optional) all three or none */
+    enum ool_status (*pool_begin)(struct ool_allocator *allocator, uint32_t pool, bool capture,
+                                  struct ool_error *err);
+    enum ool_status (*pool_end)(struct ool_allocator *allocator, struct ool_error *err);
+    enum ool_status (*pool_release)(struct ool_allocator *allocator, uint32_t pool, bool empty,
+                                    struct ool_error *err);
     void (*totals)(const struct ool_allocator *allocator, uint64_t *allocated, uint64_t *reserved);
     /* (optional) */
     void (*skip)(struct ool_allocator *allocator, const struct ool_allocator_stats *growth,

@@ -104,7 +104,7 @@ static inline struct ool_torch_block *take_free(struct ool_torch *torch,
     struct ool_torch_block *block;
 
     if (torch->has_limit && torch->conf.gc_threshold > 0)
-        torch->n_searches[heap->small]++;
+        torch->n_searches[heap->small] += heap->pool == NULL;
     block = ool_torch_heap_find(heap, bytes);
     if (block == NULL)
         return NULL;
@@ -223,10 +223,11 @@ static enum ool_status torch_alloc(struct ool_allocator *allocator, uint64_t byt
         torch->short_of_memory = false;
         return host_oom(err);
     }
-    if (torch->waiting.n_used > 0)
+    if ((torch->waiting.n_used > 0 || torch->deferred != NULL) && !torch->capturing)
         ool_torch_events_poll(torch);
     size = round_size(torch, bytes);
-    heap = ool_torch_heap_get(stream, size <= OOL_TORCH_SMALL);
+    heap = torch->pool == NULL ? ool_torch_heap_get(stream, size <= OOL_TORCH_SMALL)
+                               : ool_torch_pool_heap(torch, stream, size <= OOL_TORCH_SMALL);
     if (heap == NULL)
         return host_oom(err);
     block = take_free(torch, heap, size);
@@ -300,7 +301,9 @@ static void torch_free(struct ool_allocator *allocator, const struct ool_block *
     ool_torch_stat_sub(&torch->counters, OOL_TORCH_ALLOCATED_BYTES, small, (int64_t)block->bytes);
     if (block->bytes >= torch->conf.max_split_size)
         ool_torch_scalar_sub(&torch->stats.oversize_allocations, 1);
-    if (block->uses != NULL)
+    if (block->uses != NULL && torch->capturing)
+        ool_torch_uses_defer(torch, block);
+    else if (block->uses != NULL)
         ool_torch_uses_wait(torch, block);
     else
         ool_torch_free_block(torch, block);
@@ -443,6 +446,7 @@ static void torch_close(struct ool_allocator *allocator)
             torch->dev->ops->free(torch->dev, segment->address, segment->bytes);
         ool_torch_segment_delete(torch, segment);
     }
+    ool_torch_pools_fini(torch);
     ool_torch_streams_fini(torch);
     for (size_t i = 0; i < torch->n_slabs; i++)
         ool_free(torch->slabs[i]);
@@ -463,6 +467,9 @@ static const struct ool_allocator_ops torch_ops = {
     .set_fraction = torch_set_fraction,
     .set_conf = torch_set_conf,
     .reset_peak = ool_torch_reset_peak,
+    .pool_begin = ool_torch_pool_begin,
+    .pool_end = ool_torch_pool_end,
+    .pool_release = ool_torch_pool_release,
     .totals = ool_torch_totals,
     .skip = ool_torch_skip,
     .stats = ool_torch_stats,

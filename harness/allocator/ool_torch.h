@@ -55,6 +55,7 @@ struct ool_torch_segment {
     uint64_t page;  /* of an expandable range; 0 = cudaMalloc */
     uint64_t order; /* of its blocks */
     uint32_t number;
+    struct ool_torch_pool *pool; /* private one, or NULL */
     struct ool_torch_block *first;
     struct ool_torch_segment *prev, *next; /* all segments */
 };
@@ -62,6 +63,7 @@ struct ool_torch_segment {
 /* The free blocks of one stream in one pool, by size, then order, then address: a treap a bin. */
 struct ool_torch_heap {
     struct ool_torch_stream *stream;
+    struct ool_torch_pool *pool; /* NULL = the default one */
     bool small;
     uint64_t occupied[OOL_TORCH_BIN_WORDS];
     struct ool_torch_block *bins[OOL_TORCH_BINS];
@@ -82,6 +84,15 @@ struct ool_torch_stream {
     uint64_t n_recorded, n_complete; /* events; the oldest complete first */
     struct ool_torch_event *first, *last;
     struct ool_torch_heap *heaps[2]; /* [small] */
+};
+
+/* A private pool: heaps of its own. */
+struct ool_torch_pool {
+    uint32_t number;
+    uint64_t n_users; /* 0: its memory may be freed */
+    uint64_t n_segments;
+    struct ool_torch_heap **heaps; /* by stream, the small one first */
+    size_t n_heaps, heaps_capacity;
 };
 
 /* A set of streams in the order in which PyTorch's hash table visits them. */
@@ -132,6 +143,12 @@ struct ool_torch {
     struct ool_torch_table waiting; /* the streams that have events */
     struct ool_torch_event *spare_events;
     size_t n_spare_events, n_promised; /* a spare event for each use of a live block */
+
+    struct ool_torch_pool **pools; /* by number */
+    size_t n_pools, pools_capacity;
+    struct ool_torch_pool *pool; /* under way */
+    bool capturing;
+    struct ool_torch_block *deferred, *last_deferred; /* freed while capturing; linked by left */
 
     struct ool_torch_segment *segments;
     uint32_t n_segments; /* ever given by the device */
@@ -222,18 +239,22 @@ void ool_torch_free_block(struct ool_torch *torch, struct ool_torch_block *block
 /* ool_torch_stream.c. The stream of a number, made when it is new; NULL when memory is short. */
 struct ool_torch_stream *ool_torch_stream_get(struct ool_torch *torch, uint32_t number);
 struct ool_torch_heap *ool_torch_heap_get(struct ool_torch_stream *stream, bool small);
+struct ool_torch_heap *ool_torch_heap_new(struct ool_torch_stream *stream, bool small);
 /* False when memory is short; nothing is recorded then. */
 bool ool_torch_uses_add(struct ool_torch *torch, struct ool_torch_block *block,
                         struct ool_torch_stream *stream);
 /* The block was freed: an event on each stream that used it; it is free when all are complete. */
 void ool_torch_uses_wait(struct ool_torch *torch, struct ool_torch_block *block);
+/* The block was freed while a graph is captured: as above, but once the capture is over. */
+void ool_torch_uses_defer(struct ool_torch *torch, struct ool_torch_block *block);
 void ool_torch_uses_fini(struct ool_torch_block *block);
 void ool_torch_events_poll(struct ool_torch *torch); /* frees the blocks that waited long enough */
 void ool_torch_events_finish(struct ool_torch *torch); /* waits for all events */
 void ool_torch_streams_fini(struct ool_torch *torch);
 
 /* ool_torch_device.c */
-struct ool_torch_segment *ool_torch_segment_new(struct ool_torch *torch, uint64_t address,
+struct ool_torch_segment *ool_torch_segment_new(struct ool_torch *torch,
+                                                struct ool_torch_heap *heap, uint64_t address,
                                                 uint64_t bytes, uint64_t page);
 void ool_torch_segment_delete(struct ool_torch *torch, struct ool_torch_segment *segment);
 /* A block for a request that no free block serves. OOL_E_DEV_OOM: all ways failed and it is counted;
@@ -243,6 +264,21 @@ enum ool_status ool_torch_obtain(struct ool_torch *torch, struct ool_torch_heap 
                                  struct ool_torch_block **block, bool *refused,
                                  struct ool_error *err);
 void ool_torch_release_cached(struct ool_torch *torch);
+/* Gives back what n heaps can: whole segments first, then pages. */
+void ool_torch_release_heaps(struct ool_torch *torch, struct ool_torch_heap **heaps, size_t n);
+
+/* ool_torch_pool.c */
+enum ool_status ool_torch_pool_begin(struct ool_allocator *allocator, uint32_t number, bool capture,
+                                     struct ool_error *err);
+enum ool_status ool_torch_pool_end(struct ool_allocator *allocator, struct ool_error *err);
+enum ool_status ool_torch_pool_release(struct ool_allocator *allocator, uint32_t number, bool empty,
+                                       struct ool_error *err);
+/* The heap of the pool that is under way; NULL when memory is short. */
+struct ool_torch_heap *ool_torch_pool_heap(struct ool_torch *torch, struct ool_torch_stream *stream,
+                                           bool small);
+void ool_torch_pools_release(struct ool_torch *torch); /* of those that have no user */
+uint64_t ool_torch_pools_free_bytes(const struct ool_torch *torch);
+void ool_torch_pools_fini(struct ool_torch *torch);
 
 /* ool_torch_expandable.c */
 /* What a new range reserves, before whole pages. */

@@ -286,7 +286,7 @@ uint64_t ool_torch_block_absorb(struct ool_torch *torch, struct ool_torch_block 
     uint64_t bytes;
 
     if (neighbour == NULL || neighbour->allocated || neighbour->n_events > 0 ||
-        neighbour->unmapped != block->unmapped)
+        neighbour->uses != NULL || neighbour->unmapped != block->unmapped)
         return 0;
     bytes = neighbour->bytes;
     if (neighbour->unmapped)

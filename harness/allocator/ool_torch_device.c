@@ -7,7 +7,8 @@
 
 /* ---- segments ---- */
 
-struct ool_torch_segment *ool_torch_segment_new(struct ool_torch *torch, uint64_t address,
+struct ool_torch_segment *ool_torch_segment_new(struct ool_torch *torch,
+                                                struct ool_torch_heap *heap, uint64_t address,
                                                 uint64_t bytes, uint64_t page)
 {
     struct ool_torch_segment *segment = ool_calloc(1, sizeof *segment);
@@ -17,6 +18,9 @@ struct ool_torch_segment *ool_torch_segment_new(struct ool_torch *torch, uint64_
     segment->address = address;
     segment->bytes = bytes;
     segment->page = page;
+    segment->pool = heap->pool;
+    if (segment->pool != NULL)
+        segment->pool->n_segments++;
     segment->number = torch->n_segments++;
     segment->order = torch->release->oldest_segment_first ? ++torch->n_orders : 0;
     segment->next = torch->segments;
@@ -28,6 +32,8 @@ struct ool_torch_segment *ool_torch_segment_new(struct ool_torch *torch, uint64_
 
 void ool_torch_segment_delete(struct ool_torch *torch, struct ool_torch_segment *segment)
 {
+    if (segment->pool != NULL)
+        segment->pool->n_segments--;
     if (segment->prev != NULL)
         segment->prev->next = segment->next;
     else
@@ -48,7 +54,7 @@ static enum ool_status new_segment(struct ool_torch *torch, struct ool_torch_hea
     status = torch->dev->ops->alloc(torch->dev, bytes, &address, err);
     if (status != OOL_OK)
         return status;
-    segment = ool_torch_segment_new(torch, address, bytes, 0);
+    segment = ool_torch_segment_new(torch, heap, address, bytes, 0);
     if (segment == NULL) {
         torch->dev->ops->free(torch->dev, address, bytes);
         return OOL_E_HOST_OOM;
@@ -102,15 +108,14 @@ static void release_heap(struct ool_torch *torch, struct ool_torch_heap *heap)
 }
 
 /* Unmapping leaves smaller blocks in the heap, so the blocks are collected before the first one. */
-static void unmap_heaps(struct ool_torch *torch, bool small)
+static void unmap_heaps(struct ool_torch *torch, struct ool_torch_heap **heaps, size_t n_heaps)
 {
     struct ool_torch_block **blocks = NULL, *block;
     size_t n = 0, capacity = 0;
 
-    for (size_t i = 0; i < torch->n_streams; i++) {
-        struct ool_torch_heap *heap = torch->streams[i]->heaps[small];
-        block = heap == NULL ? NULL : ool_torch_heap_find(heap, 0);
-        for (; block != NULL; block = ool_torch_heap_next(block)) {
+    for (size_t i = 0; i < n_heaps; i++) {
+        for (block = ool_torch_heap_find(heaps[i], 0); block != NULL;
+             block = ool_torch_heap_next(block)) {
             if (block->segment->page == 0)
                 continue;
             if (!ool_grow(&blocks, &capacity, n, sizeof *blocks)) {
@@ -126,21 +131,40 @@ out:
     ool_free(blocks);
 }
 
-static void release_pool(struct ool_torch *torch, bool small)
+void ool_torch_release_heaps(struct ool_torch *torch, struct ool_torch_heap **heaps, size_t n)
 {
+    for (size_t i = 0; i < n; i++)
+        release_heap(torch, heaps[i]);
+    unmap_heaps(torch, heaps, n);
+}
+
+static void release_default(struct ool_torch *torch, bool small)
+{
+    struct ool_torch_heap **heaps =
+        ool_reallocarray(NULL, torch->n_streams + 1, sizeof(struct ool_torch_heap *));
+    size_t n = 0;
+
+    if (heaps == NULL) {
+        torch->short_of_memory = true;
+        return;
+    }
     for (size_t i = 0; i < torch->n_streams; i++) {
         if (torch->streams[i]->heaps[small] != NULL)
-            release_heap(torch, torch->streams[i]->heaps[small]);
+            heaps[n++] = torch->streams[i]->heaps[small];
     }
-    unmap_heaps(torch, small); /* after all others */
+    ool_torch_release_heaps(torch, heaps, n);
+    ool_free(heaps);
 }
 
 void ool_torch_release_cached(struct ool_torch *torch)
 {
-    torch->stats.num_sync_all_streams++;
-    ool_torch_events_finish(torch);
-    release_pool(torch, false);
-    release_pool(torch, true);
+    if (!torch->capturing) {
+        torch->stats.num_sync_all_streams++;
+        ool_torch_events_finish(torch);
+        release_default(torch, false);
+        release_default(torch, true);
+    }
+    ool_torch_pools_release(torch);
 }
 
 /* What PyTorch's release_block would do to this block is no release. */
@@ -288,7 +312,7 @@ static enum ool_status ask_device(struct ool_torch *torch, struct ool_torch_heap
     }
     if (!ool_torch_blocks_reserve(torch, 4)) /* a segment, what is left of it, two to spare */
         return OOL_E_HOST_OOM;
-    if (torch->conf.expandable)
+    if (torch->conf.expandable && (heap->pool == NULL || !torch->release->pools_without_expandable))
         return ool_torch_expand(torch, heap, bytes, block, err);
     return new_segment(torch, heap, segment_bytes, block, err);
 }
@@ -313,7 +337,7 @@ enum ool_status ool_torch_obtain(struct ool_torch *torch, struct ool_torch_heap 
     status = OOL_E_DEV_OOM;
     if (enough)
         status = ask_device(torch, heap, bytes, segment_bytes, block, refused, err);
-    if (status == OOL_E_DEV_OOM) {
+    if (status == OOL_E_DEV_OOM && !torch->capturing) {
         /* The pool is not searched again after this, only the device is asked: PyTorch runs out of
          * memory here although a block that waited for an event may fit now. */
         ool_torch_release_cached(torch);

@@ -24,7 +24,7 @@ uint64_t ool_torch_range_bytes(const struct ool_torch *torch)
 
 static bool is_free(const struct ool_torch_block *block)
 {
-    return block != NULL && !block->allocated && block->n_events == 0;
+    return block != NULL && !block->allocated && block->n_events == 0 && block->uses == NULL;
 }
 
 /* True if `bytes` fit from this block on, in free and unmapped blocks that follow each other. */
@@ -54,7 +54,7 @@ static enum ool_status new_range(struct ool_torch *torch, struct ool_torch_heap 
     status = torch->dev->ops->reserve(torch->dev, range, &address, err);
     if (status != OOL_OK)
         return status;
-    segment = ool_torch_segment_new(torch, address, range, page);
+    segment = ool_torch_segment_new(torch, heap, address, range, page);
     if (segment == NULL) {
         torch->dev->ops->release(torch->dev, address, range);
         return OOL_E_HOST_OOM;

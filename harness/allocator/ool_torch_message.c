@@ -80,6 +80,7 @@ void ool_torch_message_oom(struct ool_torch *torch, uint64_t segment_bytes)
 {
     struct ool_text *text = &torch->message;
     uint64_t allocated = current(torch, OOL_TORCH_ALLOCATED_BYTES), free_bytes, total_bytes;
+    uint64_t private_free = 0;
 
     torch->dev->ops->info(torch->dev, &free_bytes, &total_bytes);
     ool_text_clear(text);
@@ -89,7 +90,12 @@ void ool_torch_message_oom(struct ool_torch *torch, uint64_t segment_bytes)
     add_size(text, " of which ", free_bytes, " is free. ");
     if (torch->release->allowed_told && torch->has_limit)
         add_size(text, "", torch->limit_bytes, " allowed; ");
+    if (torch->release->private_pools_told)
+        private_free = ool_torch_pools_free_bytes(torch);
+    allocated += private_free; /* PyTorch counts them so */
     add_size(text, "Of the allocated memory ", allocated, " is allocated by PyTorch, ");
+    if (private_free > 0)
+        add_size(text, "with ", private_free, " allocated in private pools (e.g., CUDA Graphs), ");
     add_size(text, "and ", torch->reserved_bytes - allocated,
              " is reserved by PyTorch but unallocated.");
     add_advice(torch, segment_bytes, total_bytes);

@@ -7,6 +7,8 @@
 
 static const struct ool_torch_release release_2_2 = {
     .name = "2.2",
+    .pools_without_expandable = true,
+    .pools_like_captures = true,
     .one_division_keeps_size = true,
     .release_block_line = 2525,
     .advice = OOL_ADVICE_OLD,
@@ -14,6 +16,8 @@ static const struct ool_torch_release release_2_2 = {
 
 static const struct ool_torch_release release_2_4 = {
     .name = "2.4",
+    .pools_without_expandable = true,
+    .pools_like_captures = true,
     .list_zero = true,
     .release_block_line = 2586,
     .private_pools_told = true,
@@ -22,6 +26,7 @@ static const struct ool_torch_release release_2_4 = {
 
 static const struct ool_torch_release release_2_6 = {
     .name = "2.6",
+    .pools_like_captures = true,
     .list_zero = true,
     .non_split_rounding = true,
     .background_threads = true,
@@ -32,6 +37,7 @@ static const struct ool_torch_release release_2_6 = {
 
 static const struct ool_torch_release release_2_8 = {
     .name = "2.8",
+    .pools_like_captures = true,
     .list_zero = true,
     .divisions_spelt = true,
     .unclosed_list_refused = true,
@@ -45,6 +51,7 @@ static const struct ool_torch_release release_2_8 = {
 
 static const struct ool_torch_release release_2_11 = {
     .name = "2.11",
+    .pools_like_captures = true,
     .new_settings = true,
     .lines = {.token = 55, .index = 124, .bracket = 115, .list = 185, .backend = 44},
     .whole_fraction_clears = true,

@@ -39,10 +39,12 @@ struct ool_torch_release {
 
     /* Policy */
     int release_block_line; /* of the assertion that an expandable block hits; 0 = it is skipped */
-    bool whole_fraction_clears;  /* a memory fraction of 1.0 is no limit */
-    bool fraction_rounds;        /* to the nearest byte; otherwise down */
-    bool oldest_segment_first;   /* breaks ties of size; otherwise the lowest address */
-    bool short_range_given_back; /* a fresh range smaller than the request */
+    bool whole_fraction_clears;    /* a memory fraction of 1.0 is no limit */
+    bool fraction_rounds;          /* to the nearest byte; otherwise down */
+    bool oldest_segment_first;     /* breaks ties of size; otherwise the lowest address */
+    bool pools_without_expandable; /* private pools are always served by cudaMalloc */
+    bool pools_like_captures;      /* a MemPool under way forbids what a capture forbids */
+    bool short_range_given_back;   /* a fresh range smaller than the request */
 
     /* The message */
     bool private_pools_told, allowed_told;

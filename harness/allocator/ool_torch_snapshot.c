@@ -36,7 +36,7 @@ static enum ool_block_state state_of(const struct ool_torch_block *block)
 {
     if (block->allocated)
         return OOL_BLOCK_ALLOCATED;
-    return block->n_events > 0 ? OOL_BLOCK_PENDING : OOL_BLOCK_FREE;
+    return block->n_events > 0 || block->uses != NULL ? OOL_BLOCK_PENDING : OOL_BLOCK_FREE;
 }
 
 struct capacity {
@@ -65,6 +65,7 @@ static bool add_run(struct ool_snapshot *out, struct capacity *capacity,
         .offset = first->address - segment->address,
         .number = segment->number,
         .stream = first->heap->stream->number,
+        .pool = segment->pool != NULL ? segment->pool->number : 0,
         .small = first->heap->small,
         .expandable = segment->page != 0,
         .first_block = out->n_blocks,

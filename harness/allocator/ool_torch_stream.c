@@ -166,18 +166,24 @@ struct ool_torch_stream *ool_torch_stream_get(struct ool_torch *torch, uint32_t 
     return stream;
 }
 
+struct ool_torch_heap *ool_torch_heap_new(struct ool_torch_stream *stream, bool small)
+{
+    struct ool_torch_heap *heap = ool_calloc(1, sizeof *heap);
+
+    if (heap != NULL) {
+        heap->stream = stream;
+        heap->small = small;
+    }
+    return heap;
+}
+
 struct ool_torch_heap *ool_torch_heap_get(struct ool_torch_stream *stream, bool small)
 {
     struct ool_torch_heap *heap = stream->heaps[small];
 
     if (heap != NULL)
         return heap;
-    heap = ool_calloc(1, sizeof *heap);
-    if (heap == NULL)
-        return NULL;
-    heap->stream = stream;
-    heap->small = small;
-    return stream->heaps[small] = heap;
+    return stream->heaps[small] = ool_torch_heap_new(stream, small);
 }
 
 void ool_torch_streams_fini(struct ool_torch *torch)
@@ -279,6 +285,26 @@ void ool_torch_uses_wait(struct ool_torch *torch, struct ool_torch_block *block)
         ool_torch_free_block(torch, block);
 }
 
+void ool_torch_uses_defer(struct ool_torch *torch, struct ool_torch_block *block)
+{
+    block->left = NULL;
+    if (torch->deferred == NULL)
+        torch->deferred = block;
+    else
+        torch->last_deferred->left = block;
+    torch->last_deferred = block;
+}
+
+static void record_deferred(struct ool_torch *torch)
+{
+    struct ool_torch_block *block;
+
+    while ((block = torch->deferred) != NULL) {
+        torch->deferred = block->left;
+        ool_torch_uses_wait(torch, block);
+    }
+}
+
 static void finish_first(struct ool_torch *torch, struct ool_torch_stream *stream)
 {
     struct ool_torch_event *event = stream->first;
@@ -294,6 +320,7 @@ void ool_torch_events_poll(struct ool_torch *torch)
 {
     uint32_t i = 0;
 
+    record_deferred(torch);
     while (i < table_length(&torch->waiting)) {
         struct ool_torch_stream *stream = torch->waiting.slots[i].stream;
         while (stream != NULL && stream->first != NULL &&
@@ -308,6 +335,7 @@ void ool_torch_events_poll(struct ool_torch *torch)
 
 void ool_torch_events_finish(struct ool_torch *torch)
 {
+    record_deferred(torch);
     for (uint32_t i = 0; i < table_length(&torch->waiting); i++) {
         struct ool_torch_stream *stream = torch->waiting.slots[i].stream;
         while (stream != NULL && stream->first != NULL) {

@@ -104,6 +104,9 @@ static void what_it_cannot_do_is_refused(void **state)
     assert_int_equal(ool_allocator_set_fraction(allocator, 0.5, NULL), OOL_E_UNSUPPORTED);
     assert_int_equal(ool_allocator_set_conf(allocator, "x:1", NULL), OOL_E_UNSUPPORTED);
     assert_int_equal(ool_allocator_set_conf(allocator, "", NULL), OOL_OK);
+    assert_int_equal(ool_allocator_pool_begin(allocator, 1, false, NULL), OOL_E_UNSUPPORTED);
+    assert_int_equal(ool_allocator_pool_end(allocator, NULL), OOL_E_UNSUPPORTED);
+    assert_int_equal(ool_allocator_pool_release(allocator, 1, false, NULL), OOL_E_UNSUPPORTED);
     ool_allocator_close(allocator);
     config.kind = "buddy";
     memset(&err, 0, sizeof err);

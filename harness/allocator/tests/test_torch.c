@@ -7,6 +7,7 @@
 #define CARD MIB(256)
 
 struct bed {
+    uint64_t total; /* of the card */
     struct ool_device *dev;
     struct ool_allocator *allocator;
 };
@@ -14,7 +15,7 @@ struct bed {
 static enum ool_status open_bed(struct bed *bed, const char *version, const char *conf,
                                 struct ool_error *err)
 {
-    struct ool_sim_config card = {.total_bytes = CARD};
+    struct ool_sim_config card = {.total_bytes = bed->total};
     struct ool_allocator_config config = {.kind = "torch", .version = version, .conf = conf};
     enum ool_status status;
 
@@ -39,7 +40,7 @@ static void close_bed(struct bed *bed)
 {
     ool_allocator_close(bed->allocator);
     if (bed->dev != NULL) {
-        assert_true(free_of(bed->dev) == CARD);
+        assert_true(free_of(bed->dev) == bed->total);
         bed->dev->ops->close(bed->dev);
     }
 }
@@ -78,7 +79,7 @@ static void check_invariants(struct bed *bed, const struct ool_snapshot *snapsho
         assert_true(i == 0 || snapshot->segments[i - 1].address < segment->address);
         reserved += segment->bytes;
     }
-    assert_true(reserved == CARD - free_of(bed->dev));
+    assert_true(reserved == bed->total - free_of(bed->dev));
     assert_true((int64_t)reserved == stats->reserved_bytes[OOL_POOL_ALL].current);
     assert_true((int64_t)allocated == stats->allocated_bytes[OOL_POOL_ALL].current);
     assert_true((int64_t)active == stats->active_bytes[OOL_POOL_ALL].current);
@@ -143,6 +144,10 @@ static void other_op(struct bed *bed, uint32_t what, uint32_t stream)
         ool_allocator_empty_cache(bed->allocator);
     else if (what < 11)
         ool_allocator_reset_peak(bed->allocator);
+    else if (ool_allocator_pool_end(bed->allocator, NULL) != OOL_OK)
+        (void)ool_allocator_pool_begin(bed->allocator, 1 + stream, stream % 2 == 0, NULL);
+    else
+        (void)ool_allocator_pool_release(bed->allocator, 1 + stream, stream % 3 == 0, NULL);
 }
 
 /* OOL_E_HOST_OOM if any call ran short; it goes on with the next one, as a program might. */
@@ -158,7 +163,7 @@ static enum ool_status do_work(struct bed *bed, uint32_t n_ops, uint32_t seed)
         struct ool_block *block = &blocks[next(&random) % N_BLOCKS];
         uint32_t stream = next(&random) % 6, what = next(&random) % 100;
         uint64_t bytes = 1 + next(&random) % (UINT64_C(1) << (4 + next(&random) % 22));
-        if (what < 11) {
+        if (what < 14) {
             other_op(bed, what, stream);
         } else if (block->handle == NULL) {
             status = ool_allocator_alloc(bed->allocator, bytes, stream % 3, block, NULL);
@@ -183,7 +188,7 @@ static enum ool_status do_work(struct bed *bed, uint32_t n_ops, uint32_t seed)
 static void check_work(void **state)
 {
     const struct work *work = *state;
-    struct bed bed;
+    struct bed bed = {.total = CARD};
 
     assert_int_equal(open_bed(&bed, work->version, work->conf, NULL), OOL_OK);
     assert_int_equal(do_work(&bed, work->n_ops, 12345), OOL_OK);
@@ -193,7 +198,7 @@ static void check_work(void **state)
 
 static enum ool_status work_with_faults(void *conf)
 {
-    struct bed bed;
+    struct bed bed = {.total = CARD};
     enum ool_status status = open_bed(&bed, "2.11", conf, NULL);
 
     if (status == OOL_OK)
@@ -230,7 +235,7 @@ static void an_expandable_block_met_by_a_release(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct ool_block first, no;
         struct ool_error err = {0};
-        struct bed bed;
+        struct bed bed = {.total = CARD};
 
         assert_int_equal(
             open_bed(&bed, rows[i].version, "expandable_segments:True,max_split_size_mb:64", NULL),
@@ -252,7 +257,7 @@ static void a_segment_in_use_is_never_freed(void **state)
 {
     struct ool_block first, no;
     struct ool_error err = {0};
-    struct bed bed;
+    struct bed bed = {.total = CARD};
 
     (void)state;
     assert_int_equal(open_bed(&bed, "2.11", "", NULL), OOL_OK);
@@ -269,7 +274,7 @@ static void a_segment_in_use_is_never_freed(void **state)
 static void settings_that_are_refused(void **state)
 {
     struct ool_error err = {0};
-    struct bed bed;
+    struct bed bed = {.total = CARD};
 
     (void)state;
     assert_int_equal(open_bed(&bed, "2.9", "", &err), OOL_E_UNSUPPORTED);
@@ -329,7 +334,7 @@ static void check_text(void **state)
     const struct text *text = *state;
     const struct ool_allocator_stats *stats;
     struct ool_block no;
-    struct bed bed;
+    struct bed bed = {.total = CARD};
 
     assert_int_equal(open_bed(&bed, text->version, text->conf, NULL), OOL_OK);
     must_alloc(&bed, MIB(text->first_mib), 0);
@@ -343,11 +348,161 @@ static void check_text(void **state)
     close_bed(&bed);
 }
 
+/* ---- private pools ---- */
+
+static void check_numbers(struct bed *bed, int64_t n_retries, int64_t n_ooms, int64_t n_syncs,
+                          int64_t n_device_alloc, int64_t n_device_free, uint64_t reserved)
+{
+    const struct ool_allocator_stats *stats = ool_allocator_stats(bed->allocator);
+
+    assert_int_equal(stats->num_alloc_retries, n_retries);
+    assert_int_equal(stats->num_ooms, n_ooms);
+    assert_int_equal(stats->num_sync_all_streams, n_syncs);
+    assert_int_equal(stats->num_device_alloc, n_device_alloc);
+    assert_int_equal(stats->num_device_free, n_device_free);
+    assert_true(stats->reserved_bytes[OOL_POOL_ALL].current == (int64_t)reserved);
+    assert_int_equal(check_state(bed), OOL_OK);
+}
+
+static void must_fail(struct bed *bed, uint64_t bytes, const char *message)
+{
+    struct ool_block no;
+
+    assert_int_equal(ool_allocator_alloc(bed->allocator, bytes, 0, &no, NULL), OOL_E_DEV_OOM);
+    if (strstr(ool_allocator_message(bed->allocator), message) == NULL)
+        fail_msg("%s", ool_allocator_message(bed->allocator));
+}
+
+/* Fills the default pool's cache, then a MemPool: 30 MiB and 4 MiB live, 16 MiB free. */
+static void fill_pool(struct bed *bed, bool first_fits, struct ool_block live[3])
+{
+    struct ool_block block = must_alloc(bed, MIB(600), 0);
+
+    ool_allocator_free(bed->allocator, &block);
+    assert_int_equal(ool_allocator_pool_begin(bed->allocator, 1, false, NULL), OOL_OK);
+    live[2].handle = NULL;
+    if (first_fits)
+        live[2] = must_alloc(bed, MIB(500), 0);
+    else
+        must_fail(bed, MIB(500), "of which 424.00 MiB is free. Of the allocated memory 0 bytes is");
+    live[0] = must_alloc(bed, MIB(30), 0);
+    block = must_alloc(bed, MIB(5), 0);
+    ool_allocator_free(bed->allocator, &block);
+    live[1] = must_alloc(bed, MIB(4), 0);
+    assert_int_equal(ool_allocator_pool_end(bed->allocator, NULL), OOL_OK);
+}
+
+/* Recorded with 2.11.0: inside a pool nothing is given back for a retry. */
+static void a_pool_in_2_11(void **state)
+{
+    struct bed bed = {.total = MIB(1024)};
+    struct ool_block live[3], large;
+    struct ool_snapshot snapshot;
+
+    (void)state;
+    assert_int_equal(open_bed(&bed, "2.11", "", NULL), OOL_OK);
+    fill_pool(&bed, false, live);
+    check_numbers(&bed, 0, 1, 0, 3, 0, MIB(650));
+    assert_int_equal(ool_allocator_snapshot(bed.allocator, &snapshot, NULL), OOL_OK);
+    assert_int_equal(snapshot.n_segments, 3);
+    assert_int_equal(snapshot.segments[0].pool, 0);
+    assert_int_equal(snapshot.segments[1].pool, 1);
+    assert_int_equal(snapshot.segments[2].n_blocks, 2);
+    ool_snapshot_fini(&snapshot);
+    large = must_alloc(&bed, MIB(900), 0);
+    check_numbers(&bed, 1, 1, 1, 4, 1, MIB(950));
+    ool_allocator_empty_cache(bed.allocator);
+    must_fail(&bed, MIB(900),
+              "74.00 MiB is free. Of the allocated memory 950.00 MiB is allocated by PyTorch, with "
+              "16.00 MiB allocated in private pools (e.g., CUDA Graphs), and 0 bytes is reserved");
+    ool_allocator_free(bed.allocator, &large);
+    ool_allocator_free(bed.allocator, &live[0]);
+    ool_allocator_free(bed.allocator, &live[1]);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 1, true, NULL), OOL_OK);
+    check_numbers(&bed, 2, 2, 4, 4, 3, MIB(900));
+    ool_allocator_empty_cache(bed.allocator);
+    check_numbers(&bed, 2, 2, 5, 4, 4, 0);
+    close_bed(&bed);
+}
+
+/* Recorded with 2.13.0: a MemPool is no capture, the retry works. */
+static void a_pool_in_2_13(void **state)
+{
+    struct bed bed = {.total = MIB(1024)};
+    struct ool_block live[3];
+
+    (void)state;
+    assert_int_equal(open_bed(&bed, "2.13", "", NULL), OOL_OK);
+    fill_pool(&bed, true, live);
+    check_numbers(&bed, 1, 0, 1, 4, 1, MIB(550));
+    must_fail(&bed, MIB(900), "550.00 MiB is allocated by PyTorch, with 16.00 MiB allocated in");
+    check_numbers(&bed, 2, 1, 2, 4, 1, MIB(550));
+    ool_allocator_free(bed.allocator, &live[2]);
+    ool_allocator_empty_cache(bed.allocator);
+    check_numbers(&bed, 2, 1, 3, 4, 1, MIB(550));
+    must_fail(&bed, MIB(900), "550.00 MiB is allocated by PyTorch, with 516.00 MiB allocated in");
+    ool_allocator_free(bed.allocator, &live[0]);
+    ool_allocator_free(bed.allocator, &live[1]);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 1, true, NULL), OOL_OK);
+    check_numbers(&bed, 3, 2, 5, 4, 4, 0);
+    close_bed(&bed);
+}
+
+/* While a graph is captured, events are not looked at and cross-stream frees wait for its end. */
+static void a_capture_defers_frees(void **state)
+{
+    struct bed bed = {.total = CARD};
+    struct ool_block block, again;
+
+    (void)state;
+    assert_int_equal(open_bed(&bed, "2.15", "", NULL), OOL_OK);
+    assert_int_equal(ool_allocator_pool_begin(bed.allocator, 7, true, NULL), OOL_OK);
+    block = must_alloc(&bed, MIB(30), 0);
+    ool_allocator_record_stream(bed.allocator, &block, 1);
+    ool_allocator_free(bed.allocator, &block);
+    assert_int_equal(ool_allocator_stats(bed.allocator)->active[OOL_POOL_ALL].current, 1);
+    again = must_alloc(&bed, MIB(30), 0);
+    assert_int_equal(again.segment, 1);
+    assert_int_equal(check_state(&bed), OOL_OK);
+    assert_int_equal(ool_allocator_pool_end(bed.allocator, NULL), OOL_OK);
+    again = must_alloc(&bed, MIB(30), 0); /* of the default pool; the event is complete by now */
+    assert_int_equal(again.segment, 2);
+    assert_int_equal(ool_allocator_stats(bed.allocator)->active[OOL_POOL_ALL].current, 2);
+    /* without a user the pool's free segment goes with the next empty_cache */
+    ool_allocator_empty_cache(bed.allocator);
+    assert_int_equal(ool_allocator_stats(bed.allocator)->num_device_free, 0);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 7, false, NULL), OOL_OK);
+    ool_allocator_empty_cache(bed.allocator);
+    assert_int_equal(ool_allocator_stats(bed.allocator)->num_device_free, 1);
+    assert_int_equal(check_state(&bed), OOL_OK);
+    close_bed(&bed);
+}
+
+static void wrong_uses_of_pools(void **state)
+{
+    struct bed bed = {.total = CARD};
+
+    (void)state;
+    assert_int_equal(open_bed(&bed, "2.11", "", NULL), OOL_OK);
+    assert_int_equal(ool_allocator_pool_begin(bed.allocator, 0, false, NULL), OOL_E_PROGRAM);
+    assert_int_equal(ool_allocator_pool_end(bed.allocator, NULL), OOL_E_PROGRAM);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 1, false, NULL), OOL_E_PROGRAM);
+    assert_int_equal(ool_allocator_pool_begin(bed.allocator, 1, false, NULL), OOL_OK);
+    assert_int_equal(ool_allocator_pool_begin(bed.allocator, 2, false, NULL), OOL_E_PROGRAM);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 1, false, NULL), OOL_E_PROGRAM);
+    must_alloc(&bed, MIB(1), 0);
+    assert_int_equal(ool_allocator_pool_end(bed.allocator, NULL), OOL_OK);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 1, false, NULL), OOL_OK);
+    assert_int_equal(ool_allocator_pool_release(bed.allocator, 1, false, NULL), OOL_E_PROGRAM);
+    assert_int_equal(ool_allocator_pool_begin(bed.allocator, 1, false, NULL), OOL_E_PROGRAM);
+    close_bed(&bed);
+}
+
 static void skipped_repetitions_are_counted(void **state)
 {
     struct ool_allocator_stats before, growth;
     const struct ool_allocator_stats *after;
-    struct bed bed;
+    struct bed bed = {.total = CARD};
 
     (void)state;
     assert_int_equal(open_bed(&bed, "2.11", "", NULL), OOL_OK);
@@ -370,7 +525,7 @@ static void skipped_repetitions_are_counted(void **state)
 static void many_events_open_no_segment(void **state)
 {
     struct ool_block block;
-    struct bed bed;
+    struct bed bed = {.total = CARD};
 
     (void)state;
     assert_int_equal(open_bed(&bed, "2.11", "", NULL), OOL_OK);
@@ -385,7 +540,7 @@ static void many_events_open_no_segment(void **state)
 int main(void)
 {
     enum { N_WORKS = sizeof works / sizeof *works, N_TEXTS = sizeof texts / sizeof *texts };
-    struct CMUnitTest tests[N_WORKS + N_TEXTS + 6];
+    struct CMUnitTest tests[N_WORKS + N_TEXTS + 10];
     size_t n = 0;
 
     for (size_t i = 0; i < N_WORKS; i++)
@@ -396,6 +551,10 @@ int main(void)
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(an_expandable_block_met_by_a_release);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_segment_in_use_is_never_freed);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(settings_that_are_refused);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_pool_in_2_11);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_pool_in_2_13);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_capture_defers_frees);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(wrong_uses_of_pools);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(skipped_repetitions_are_counted);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(many_events_open_no_segment);
     return cmocka_run_group_tests_name("torch", tests, NULL, NULL);
