@@ -244,11 +244,9 @@ static void gather(struct ool_tape *t, struct ool_node *node, struct ool_node **
         node->edges[i].node = NULL;
         if (next == NULL)
             continue;
-        if (next->refs == 1) {
+        if (--next->refs == 0) {
             next->next = *stack;
             *stack = next;
-        } else {
-            next->refs--;
         }
     }
 }

@@ -310,6 +310,10 @@ typedef struct ool_tensor *ool_forward(struct ool_tape *t, struct ool_tensor *co
 bool ool_stopped(const struct ool_tape *t);
 struct ool_tensor *ool_checkpoint(struct ool_tape *t, enum ool_checkpoint kind, ool_forward *function, void *state,
                                   struct ool_tensor *const *inputs, int n);
+/* checkpoint(functools.partial(function, the inputs behind the first n_arguments), the first n_arguments): what
+ * the partial holds lives as long as it, which with reentrant backward is as long as the node. */
+struct ool_tensor *ool_checkpoint_partial(struct ool_tape *t, enum ool_checkpoint kind, ool_forward *function, void *state,
+                                          struct ool_tensor *const *inputs, int n, int n_arguments);
 
 /* --- optimizers, clipping, scaling (ool_optimizer.c) ---------------------------------------------------- */
 

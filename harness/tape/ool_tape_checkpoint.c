@@ -26,9 +26,9 @@ struct rerun {
     uint32_t path;
     struct ool_autocast_state autocast;
     enum ool_sdpa_backend sdpa;
-    int n;
+    int n, n_arguments;        /* the others are part of the function */
     uint32_t with_grad;        /* bit i: input i requires a gradient */
-    struct ool_saved inputs[]; /* as save_for_backward keeps them */
+    struct ool_saved inputs[]; /* arguments as save_for_backward keeps them */
 };
 
 struct ool_checkpoint_run {
@@ -44,7 +44,7 @@ struct ool_checkpoint_run {
 /* --- inputs ------------------------------------------------------------------------------------------------ */
 
 static struct rerun *rerun_new(struct ool_tape *t, ool_forward *function, void *state,
-                               struct ool_tensor *const *inputs, int n)
+                               struct ool_tensor *const *inputs, int n, int n_arguments)
 {
     struct rerun *rerun = ool_calloc(1, sizeof *rerun + (size_t)n * sizeof rerun->inputs[0]);
 
@@ -59,20 +59,32 @@ static struct rerun *rerun_new(struct ool_tape *t, ool_forward *function, void *
         .on = t->autocast, .cache = t->autocast_cache, .dtype = t->autocast_dtype};
     rerun->sdpa = t->sdpa;
     rerun->n = n;
+    rerun->n_arguments = n_arguments;
     for (int i = 0; i < n; i++) {
-        ool_saved_pack(t, &rerun->inputs[i], inputs[i]);
+        if (i < n_arguments)
+            ool_saved_pack(t, &rerun->inputs[i], inputs[i]);
+        else
+            ool_set(t, &rerun->inputs[i].tensor, inputs[i]);
         if (ool_requires_grad(inputs[i]))
             rerun->with_grad |= UINT32_C(1) << i;
     }
     return rerun;
 }
 
+/* The arguments die; what is part of the function stays. */
+static void rerun_forget(struct ool_tape *t, struct rerun *rerun)
+{
+    for (int i = 0; i < rerun->n_arguments; i++)
+        ool_del(t, &rerun->inputs[i].tensor);
+}
+
 static void rerun_free(struct ool_tape *t, struct rerun *rerun)
 {
     if (rerun == NULL)
         return;
-    for (int i = 0; i < rerun->n; i++)
+    for (int i = rerun->n_arguments; i < rerun->n; i++)
         ool_drop(t, rerun->inputs[i].tensor);
+    rerun_forget(t, rerun);
     ool_free(rerun);
 }
 
@@ -241,7 +253,8 @@ struct ool_tensor *ool_checkpoint_unpack(struct ool_tape *t, struct ool_saved *s
 }
 
 static struct ool_tensor *checkpoint_nonreentrant(struct ool_tape *t, ool_forward *function, void *state,
-                                                  struct ool_tensor *const *inputs, int n)
+                                                  struct ool_tensor *const *inputs, int n,
+                                                  int n_arguments)
 {
     struct ool_checkpoint_run *run, *outer = t->checkpoint;
     struct ool_tensor *y;
@@ -258,7 +271,7 @@ static struct ool_tensor *checkpoint_nonreentrant(struct ool_tape *t, ool_forwar
     if (run->next != NULL)
         run->next->previous = run;
     t->checkpoints = run;
-    run->rerun = rerun_new(t, function, state, inputs, n);
+    run->rerun = rerun_new(t, function, state, inputs, n, n_arguments);
     t->checkpoint = run;
     y = t->failed ? NULL : function(t, inputs, n, state);
     t->checkpoint = NULL;
@@ -283,6 +296,10 @@ static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct
 
     rerun_inputs(t, rerun, inputs);
     for (int i = 0; i < rerun->n && !t->failed; i++) {
+        if (i >= rerun->n_arguments) {
+            detached[i] = ool_hold(t, inputs[i]);
+            continue;
+        }
         detached[i] = ool_hold(t, ool_make_alias(t, inputs[i]));
         ool_require_grad(detached[i], ool_requires_grad(rerun->inputs[i].tensor) || ool_needs(node, i));
     }
@@ -292,7 +309,7 @@ static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct
         ool_fail(t, OOL_E_COMBINATION, "nothing in a checkpoint requires a gradient");
     if (!t->failed)
         ool_backward(t, y, grads[0], false);
-    for (int i = 0; i < rerun->n && !t->failed; i++) {
+    for (int i = 0; i < rerun->n_arguments && !t->failed; i++) {
         if (detached[i]->grad != NULL && ool_needs(node, i))
             out[i] = ool_hold(t, detached[i]->grad);
     }
@@ -302,7 +319,7 @@ static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct
         ool_drop(t, detached[i]);
     ool_drop(t, y);
     ool_frame_close(t, frame);
-    for (int i = 0; i < rerun->n; i++) { /* handed over: the engine takes a reference of its own */
+    for (int i = 0; i < rerun->n_arguments; i++) { /* handed over: the engine takes a reference of its own */
         if (out[i] != NULL)
             out[i] = ool_return(t, &out[i]);
     }
@@ -312,6 +329,12 @@ static void reentrant_release(struct ool_tape *t, struct ool_node *node)
 {
     struct rerun *rerun = node->state;
 
+    if (rerun == NULL)
+        return;
+    if (node->refs > 0) { /* after backward: the function lives as long as the node */
+        rerun_forget(t, rerun);
+        return;
+    }
     node->state = NULL;
     rerun_free(t, rerun);
 }
@@ -319,14 +342,14 @@ static const struct ool_node_class reentrant_class = {"CheckpointFunctionBackwar
                                                       reentrant_release};
 
 static struct ool_tensor *checkpoint_reentrant(struct ool_tape *t, ool_forward *function, void *state,
-                                               struct ool_tensor *const *inputs, int n)
+                                               struct ool_tensor *const *inputs, int n, int n_arguments)
 {
-    struct ool_node *node = ool_node_make(t, &reentrant_class, n, inputs);
+    struct ool_node *node = ool_node_make(t, &reentrant_class, n_arguments, inputs);
     enum ool_grad_mode mode;
     struct ool_tensor *y = NULL;
 
     if (node != NULL)
-        node->state = rerun_new(t, function, state, inputs, n);
+        node->state = rerun_new(t, function, state, inputs, n, n_arguments);
     if (t->failed)
         return NULL;
     mode = ool_set_grad_mode(t, t->grad_mode == OOL_INFERENCE ? OOL_INFERENCE : OOL_NO_GRAD);
@@ -338,20 +361,27 @@ static struct ool_tensor *checkpoint_reentrant(struct ool_tape *t, ool_forward *
 struct ool_tensor *ool_checkpoint(struct ool_tape *t, enum ool_checkpoint kind, ool_forward *function,
                                   void *state, struct ool_tensor *const *inputs, int n)
 {
+    return ool_checkpoint_partial(t, kind, function, state, inputs, n, n);
+}
+
+struct ool_tensor *ool_checkpoint_partial(struct ool_tape *t, enum ool_checkpoint kind,
+                                          ool_forward *function, void *state,
+                                          struct ool_tensor *const *inputs, int n, int n_arguments)
+{
     struct ool_tensor *y;
 
     if (!ool_usable(t, n, inputs))
         return NULL;
-    if (n < 1 || n > 16)
+    if (n_arguments < 1 || n_arguments > n || n > 16)
         return ool_fail(t, OOL_E_UNSUPPORTED, "a checkpoint of %d inputs", n);
     for (int i = 0; i < n; i++)
         ool_enter(t, inputs[i]);
     if (kind == OOL_CHECKPOINT_NONE)
         y = function(t, inputs, n, state);
     else if (kind == OOL_CHECKPOINT_REENTRANT)
-        y = checkpoint_reentrant(t, function, state, inputs, n);
+        y = checkpoint_reentrant(t, function, state, inputs, n, n_arguments);
     else
-        y = checkpoint_nonreentrant(t, function, state, inputs, n);
+        y = checkpoint_nonreentrant(t, function, state, inputs, n, n_arguments);
     if (y != NULL)
         ool_enter(t, y);
     for (int i = 0; i < n; i++) {

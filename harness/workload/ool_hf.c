@@ -48,8 +48,8 @@ struct ool_tensor *ool_hf_embedding_call(struct ool_net *net, struct ool_module 
     ool_module_enter(net, embedding);
     y = ool_module_leave(net, embedding,
                          ool_embedding(net->tape, ids, embedding->params[0]->tensor, padding));
-    if (y && w->checkpoint == OOL_CHECKPOINT_REENTRANT && ool_is_leaf(y) &&
-        (w->lora.rank > 0 || w->frozen_blocks != OOL_FROZEN_NONE))
+    if (y && w->checkpoint != OOL_CHECKPOINT_NONE && ool_is_leaf(y) &&
+        ool_grad_mode(net->tape) == OOL_GRAD)
         ool_require_grad(y, true);
     return y;
 }

@@ -24,8 +24,8 @@ void ool_hf_default(int64_t *field, int64_t value);
 
 /* --- inputs of the blocks --------------------------------------------------------------------- */
 
-/* nn.Embedding with padding_idx; with LoRA or frozen parts under reentrant checkpoints the result
- * requires a gradient (enable_input_require_grads). */
+/* nn.Embedding with padding_idx; with checkpoints the result requires a gradient even where the
+ * weight is frozen (enable_input_require_grads). */
 struct ool_tensor *ool_hf_embedding_call(struct ool_net *net, struct ool_module *embedding,
                                          struct ool_tensor *ids, bool padding);
 /* The first position of a call with what is in the cache: a number, or a tensor of a static cache.

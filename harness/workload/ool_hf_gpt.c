@@ -64,6 +64,7 @@ static struct ool_module *block_add(struct ool_net *net, struct ool_module *pare
     if (!module || !b)
         return NULL;
     module->state = b;
+    module->keywords = 1;
     b->layer = i;
     b->ln_1 = ool_layer_norm_add(net, module, "ln_1", h);
     b->attn = ool_module_add(net, module, "attn", -1);
@@ -147,7 +148,7 @@ static struct ool_tensor *mlp(struct ool_net *net, const struct block *b, struct
     return ool_module_leave(net, b->mlp, ool_return(t, &y));
 }
 
-/* inputs: hidden, mask, positions (kept by a checkpoint, unused) */
+/* inputs: hidden, mask; positions as a keyword that is not used */
 static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *module,
                                         struct ool_tensor *const *inputs, int n)
 {

@@ -62,6 +62,7 @@ static struct ool_module *block_add(struct ool_net *net, struct ool_module *pare
     if (!module || !b)
         return NULL;
     module->state = b;
+    module->keywords = 4;
     b->layer = i;
     b->attn = ool_module_add(net, module, "self_attn", -1);
     b->q = ool_linear_add(net, b->attn, "q_proj", m->hidden, m->heads * m->head_dim, bias);
@@ -194,8 +195,8 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
     ool_set(t, &q, ool_hf_heads(net, b->q, x, m->head_dim));
     ool_set(t, &k, ool_hf_heads(net, b->k, x, m->head_dim));
     ool_set(t, &v, ool_hf_heads(net, b->v, x, m->head_dim));
-    q_embed = rotated(t, q, inputs[2], inputs[3]);
-    k_embed = rotated(t, k, inputs[2], inputs[3]);
+    q_embed = rotated(t, q, inputs[3], inputs[2]);
+    k_embed = rotated(t, k, inputs[3], inputs[2]);
     ool_set(t, &q, q_embed);
     ool_set(t, &k, k_embed);
     ool_hf_cache_update(net, g->cache, b->layer, &k, &v);
@@ -220,7 +221,7 @@ static struct ool_tensor *mlp(struct ool_net *net, const struct block *b, struct
         ool_linear_call(net, b->down, ool_mul(t, gate, ool_linear_call(net, b->up, x))));
 }
 
-/* inputs: hidden, mask, cos, sin, positions (kept by a checkpoint, unused) */
+/* inputs: hidden; keywords mask, the pair of cos and sin, positions, which are not used */
 static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *module,
                                         struct ool_tensor *const *inputs, int n)
 {
@@ -259,7 +260,7 @@ static struct ool_tensor *model_forward(struct ool_net *net, const struct ool_ca
     rotary(net, g->rotary, positions, ool_dtype(embeds), &cos, &sin);
     ool_set(t, &h,
             ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embeds,
-                           (struct ool_tensor *[]){mask, cos, sin, positions}, 4));
+                           (struct ool_tensor *[]){mask, sin, cos, positions}, 4));
     ool_set(t, &h, rms_norm(net, g->norm, h));
     if (net->model.family == OOL_FAMILY_LLAMA)
         ool_del(t, &positions);

@@ -43,6 +43,7 @@ static struct ool_module *block_add(struct ool_net *net, struct ool_module *pare
     if (!module || !b)
         return NULL;
     module->state = b;
+    module->keywords = 2;
     b->layer = i;
     b->attn = ool_module_add(net, module, "self_attn", -1);
     b->k = ool_linear_add(net, b->attn, "k_proj", h, h, true);
@@ -120,7 +121,7 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
     return ool_module_leave(net, b->attn, ool_return(t, &y));
 }
 
-/* inputs: hidden, mask, positions (kept by a checkpoint, unused) */
+/* inputs: hidden; keywords mask and positions, which are not used */
 static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *module,
                                         struct ool_tensor *const *inputs, int n)
 {

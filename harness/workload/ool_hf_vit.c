@@ -83,6 +83,7 @@ static void build(struct ool_net *net)
 
 static struct ool_tensor *patches(struct ool_net *net, const struct vit *g, struct ool_tensor *x)
 {
+    const struct ool_workload *w = net->workload;
     struct ool_tape *t = net->tape;
     int64_t b = ool_size(x, 0), c = ool_size(x, 1), p = net->model.patch;
     int64_t grid = ool_size(x, 2) / p;
@@ -92,7 +93,11 @@ static struct ool_tensor *patches(struct ool_net *net, const struct vit *g, stru
     y = ool_permute(t, ool_reshape(t, x, OOL_SHAPE(b, c, grid, p, grid, p)),
                     OOL_SHAPE(0, 2, 4, 1, 3, 5));
     y = ool_reshape(t, y, OOL_SHAPE(b, grid * grid, c * p * p));
-    return ool_module_leave(net, g->patches, ool_linear_call(net, g->projection, y));
+    y = ool_module_leave(net, g->patches, ool_linear_call(net, g->projection, y));
+    if (y && w->checkpoint == OOL_CHECKPOINT_REENTRANT && ool_is_leaf(y) &&
+        ool_grad_mode(t) == OOL_GRAD && (w->lora.rank > 0 || w->frozen_blocks != OOL_FROZEN_NONE))
+        ool_require_grad(y, true); /* enable_input_require_grads() */
+    return y;
 }
 
 static struct ool_tensor *embeddings(struct ool_net *net, const struct vit *g, struct ool_tensor *x)

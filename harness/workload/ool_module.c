@@ -413,7 +413,7 @@ struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
     const struct ool_workload *w = net->workload;
     int64_t every = w->checkpoint_every > 1 ? w->checkpoint_every : 1;
     struct ool_tensor *given[MAX_INPUTS];
-    int n_given = 0;
+    int n_given = 0, n_arguments = 0;
 
     if (n > MAX_INPUTS)
         return ool_fail(net->tape, OOL_E_INTERNAL, "a block with %d inputs", n);
@@ -428,8 +428,11 @@ struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
             continue;
         block->present |= 1u << i;
         given[n_given++] = inputs[i];
+        if (i < n - block->keywords)
+            n_arguments = n_given;
     }
-    return ool_checkpoint(net->tape, w->checkpoint, block_in_checkpoint, block, given, n_given);
+    return ool_checkpoint_partial(net->tape, w->checkpoint, block_in_checkpoint, block, given, n_given,
+                                  n_arguments);
 }
 
 struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const *blocks,

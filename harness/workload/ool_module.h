@@ -68,6 +68,8 @@ struct ool_module {
     struct ool_module *lora_a, *lora_b; /* children of an adapted linear; NULL = none */
     ool_block_forward *forward;         /* of a block, set by ool_run_block() */
     unsigned present;                   /* the same: bit i = input i is given, is not NULL */
+    int keywords; /* of a block: so many last inputs are keyword arguments, which a checkpoint keeps
+                     with the function */
     void *state;                        /* the family's own struct, from ool_net_alloc() */
 };
 
@@ -132,6 +134,7 @@ struct ool_net {
     const struct ool_family_ops *ops;
     enum ool_dtype dtype; /* of the parameters */
     bool training;        /* module.train() */
+    bool counting;        /* parameters are counted, nothing will run */
     bool deferred;        /* ool_param_add() allocates nothing: ool_net_materialize() does later */
     struct ool_module *root;
     const struct ool_call *call; /* of the forward that runs now */
