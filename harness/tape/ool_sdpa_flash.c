@@ -78,7 +78,7 @@ static int64_t count_splits(const struct ool_tape *t, const struct sizes *s, dou
     int64_t rows = grouped ? s->heads / s->kv_heads : s->queries;
     int64_t heads = grouped ? s->kv_heads : s->heads;
     int64_t key_block = s->head <= 64 ? 256 : s->head <= 128 ? 128 : 64;
-    int64_t at_once = (int64_t)t->multiprocessors * (t->facts->torch >= OOL_TORCH_2_6 ? 2 : 1);
+    int64_t at_once = (int64_t)t->multiprocessors * (t->facts->flash_two_blocks ? 2 : 1);
 
     if (dropout > 0)
         return 1;

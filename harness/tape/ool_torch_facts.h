@@ -23,8 +23,8 @@ struct ool_torch_facts {
     bool has_rms_norm, fused_rms_norm;
     bool full_slice_nodes;  /* a plain `:` in a subscript makes a SliceBackward */
     bool flash_rng_state;   /* flash attention's forward makes 16 + 8 B */
-    bool flash_rounds_head; /* its split-KV accumulators round the head dimension */
-    bool flash_splits_wide; /* splits over keys at head dimensions above 64 */
+    bool flash_rounds_head; /* rounds head dimensions above 128 to 64, not to 32 */
+    bool flash_two_blocks;  /* counts two blocks a multiprocessor when it splits over the keys */
     bool efficient_seed;    /* efficient attention makes 8 + 8 B before its output */
     bool safe_softmax;      /* math attention uses _safe_softmax and 32-bit copies */
     bool has_gqa, efficient_gqa;
