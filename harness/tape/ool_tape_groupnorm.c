@@ -73,7 +73,7 @@ static struct ool_tensor *native_group_norm(struct ool_tape *t, struct ool_tenso
     struct groups g = groups_of(x, groups);
     uint64_t size = ool_dtype_bytes(ool_accumulate_type(ool_dtype(x)));
     struct ool_tensor *y, *mean = NULL, *rstd = NULL;
-    uint32_t scale, shift;
+    uint32_t scale, shift, wide[2];
 
     if (node != NULL)
         node->i[0] = groups;
@@ -84,11 +84,17 @@ static struct ool_tensor *native_group_norm(struct ool_tape *t, struct ool_tenso
             ool_make(t, ool_dtype(x), OOL_PLACE_DEVICE, OOL_SHAPE(g.batch, g.groups), NULL));
     ool_set(t, &rstd,
             ool_make(t, ool_dtype(x), OOL_PLACE_DEVICE, OOL_SHAPE(g.batch, g.groups), NULL));
+    for (int i = 0; i < 2; i++)
+        wide[i] = t->facts->group_norm_wide && size != ool_dtype_bytes(ool_dtype(x))
+                      ? ool_scratch(t, size * (uint64_t)(g.batch * g.groups))
+                      : OOL_NONE;
     scale = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
     shift = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
     ool_kernel_call(t, "group_norm", NULL, OOL_T(x, w, b), OOL_T(y, mean, rstd));
     ool_scratch_free(t, shift);
     ool_scratch_free(t, scale);
+    ool_scratch_free(t, wide[1]);
+    ool_scratch_free(t, wide[0]);
     ool_node_save_output(t, node, mean);
     ool_node_save_output(t, node, rstd);
     y = ool_finish(t, node, y, 0, NULL);

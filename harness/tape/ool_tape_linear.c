@@ -55,14 +55,15 @@ static void product(struct ool_tape *t, const char *name, const char *attributes
     ool_drop(t, right);
 }
 
-static bool matrices_fit(struct ool_tape *t, const struct ool_tensor *a, const struct ool_tensor *b, int n_dims)
+static bool matrices_fit(struct ool_tape *t, const struct ool_tensor *a, const struct ool_tensor *b,
+                         int n_dims)
 {
-    if (a->n_dims != n_dims || b->n_dims != n_dims || a->shape[n_dims - 1] != b->shape[n_dims - 2] ||
-        (n_dims == 3 && a->shape[0] != b->shape[0]))
+    if (a->n_dims != n_dims || b->n_dims != n_dims ||
+        a->shape[n_dims - 1] != b->shape[n_dims - 2] || (n_dims == 3 && a->shape[0] != b->shape[0]))
         ool_fail(t, OOL_E_COMBINATION, "a matrix product of shapes that do not fit");
     else if (a->dtype != b->dtype)
-        ool_fail(t, OOL_E_COMBINATION, "a matrix product of %s and %s", ool_dtype_name(ool_dtype(a)),
-                 ool_dtype_name(ool_dtype(b)));
+        ool_fail(t, OOL_E_COMBINATION, "a matrix product of %s and %s",
+                 ool_dtype_name(ool_dtype(a)), ool_dtype_name(ool_dtype(b)));
     return !t->failed;
 }
 
@@ -135,8 +136,8 @@ static void mm_backward(struct ool_tape *t, struct ool_node *node, struct ool_te
 }
 static const struct ool_node_class mm_class = {"MmBackward0", mm_backward, NULL};
 
-static void addmm_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                           struct ool_tensor **out)
+static void addmm_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     if (ool_needs(node, 1))
         OOL_EXPRESSION(t, out[1], mat1_gradient(t, node, grads[0], ool_saved(t, node, 1)));
@@ -184,8 +185,8 @@ static struct ool_tensor *addmm(struct ool_tape *t, struct ool_tensor *bias, str
     }
     shape[0] = a->shape[0];
     shape[1] = b->shape[1];
-    lt = bias->n_dims == 1 && bias->shape[0] == shape[1] && ool_is_contiguous(bias) && b->shape[0] > 1 &&
-         b->shape[1] > 1;
+    lt = bias->n_dims == 1 && bias->shape[0] == shape[1] && ool_is_contiguous(bias) &&
+         b->shape[0] > 1 && b->shape[1] > 1;
     y = ool_make(t, ool_dtype(a), (enum ool_place)a->place, 2, shape, NULL);
     product(t, "addmm", NULL, lt, bias, a, b, y);
     return ool_finish(t, node, y, OOL_T(bias, a, b));
@@ -215,8 +216,8 @@ struct ool_tensor *ool_addmm(struct ool_tape *t, struct ool_tensor *input, struc
 
 /* --- linear ------------------------------------------------------------------------------------------------ */
 
-static struct ool_tensor *flat_linear(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w,
-                                      struct ool_tensor *b)
+static struct ool_tensor *flat_linear(struct ool_tape *t, struct ool_tensor *x,
+                                      struct ool_tensor *w, struct ool_tensor *b)
 {
     int64_t shape[OOL_MAX_DIMS];
     struct ool_tensor *flat, *transposed, *y;
@@ -226,11 +227,12 @@ static struct ool_tensor *flat_linear(struct ool_tape *t, struct ool_tensor *x, 
     flat = ool_reshape(t, x, OOL_SHAPE(-1, x->shape[x->n_dims - 1]));
     transposed = ool_transpose(t, w, 0, 1);
     y = addmm(t, b, flat, transposed);
-    return ool_view(t, y, x->n_dims, shape);
+    return t->facts->linear_is_view ? ool_view(t, y, x->n_dims, shape)
+                                    : ool_unsafe_view(t, y, x->n_dims, shape);
 }
 
-static struct ool_tensor *plain_linear(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w,
-                                       struct ool_tensor *b)
+static struct ool_tensor *plain_linear(struct ool_tape *t, struct ool_tensor *x,
+                                       struct ool_tensor *w, struct ool_tensor *b)
 {
     struct ool_tensor *y;
 
@@ -271,12 +273,14 @@ struct ool_tensor *ool_linear(struct ool_tape *t, struct ool_tensor *x, struct o
 
 /* --- batches ---------------------------------------------------------------------------------------------------- */
 
-static struct ool_tensor *bmm_left_gradient(struct ool_tape *t, struct ool_tensor *grad, struct ool_tensor *right)
+static struct ool_tensor *bmm_left_gradient(struct ool_tape *t, struct ool_tensor *grad,
+                                            struct ool_tensor *right)
 {
     return ool_bmm_raw(t, grad, ool_transpose(t, right, 1, 2));
 }
 
-static struct ool_tensor *bmm_right_gradient(struct ool_tape *t, struct ool_tensor *grad, struct ool_tensor *left)
+static struct ool_tensor *bmm_right_gradient(struct ool_tape *t, struct ool_tensor *grad,
+                                             struct ool_tensor *left)
 {
     return ool_bmm_raw(t, ool_transpose(t, left, 1, 2), grad);
 }
@@ -307,7 +311,8 @@ static struct ool_tensor *bmm(struct ool_tape *t, struct ool_tensor *a, struct o
     return ool_finish(t, node, y, OOL_T(a, b));
 }
 
-typedef struct ool_tensor *pair_operator(struct ool_tape *t, struct ool_tensor *a, struct ool_tensor *b);
+typedef struct ool_tensor *pair_operator(struct ool_tape *t, struct ool_tensor *a,
+                                         struct ool_tensor *b);
 
 /* The operator on casts of its arguments, if autocast is on. */
 static struct ool_tensor *lowered(struct ool_tape *t, pair_operator *op, struct ool_tensor *a,
@@ -375,14 +380,15 @@ static struct ool_tensor *folded(struct ool_tape *t, struct ool_tensor *a, struc
     n = large->n_dims;
     memcpy(shape, large->shape, sizeof shape);
     shape[n - 1] = small->shape[1];
-    flat = ool_reshape(t, large, OOL_SHAPE(ool_numel(large) / large->shape[n - 1], large->shape[n - 1]));
+    flat = ool_reshape(t, large,
+                       OOL_SHAPE(ool_numel(large) / large->shape[n - 1], large->shape[n - 1]));
     y = ool_unsafe_view(t, mm(t, flat, small), n, shape);
     return transpose ? ool_contiguous(t, ool_transpose(t, y, -2, -1)) : y;
 }
 
 /* The operand broadcast to the batch and as one batch dimension. */
-static struct ool_tensor *batched(struct ool_tape *t, struct ool_tensor *x, int n_batch, const int64_t *batch,
-                                  int64_t product_of_batch)
+static struct ool_tensor *batched(struct ool_tape *t, struct ool_tensor *x, int n_batch,
+                                  const int64_t *batch, int64_t product_of_batch)
 {
     int64_t shape[OOL_MAX_DIMS];
     int64_t rows = x->shape[x->n_dims - 2], columns = x->shape[x->n_dims - 1];
@@ -394,7 +400,8 @@ static struct ool_tensor *batched(struct ool_tape *t, struct ool_tensor *x, int 
     return ool_reshape(t, x, OOL_SHAPE(product_of_batch, rows, columns));
 }
 
-static struct ool_tensor *batch_product(struct ool_tape *t, struct ool_tensor *a, struct ool_tensor *b)
+static struct ool_tensor *batch_product(struct ool_tape *t, struct ool_tensor *a,
+                                        struct ool_tensor *b)
 {
     int n_batch = (a->n_dims > b->n_dims ? a->n_dims : b->n_dims) - 2;
     int64_t shape[OOL_MAX_DIMS], total = 1;
@@ -405,8 +412,8 @@ static struct ool_tensor *batch_product(struct ool_tape *t, struct ool_tensor *a
         int64_t size_a = ia < 0 ? 1 : a->shape[ia], size_b = ib < 0 ? 1 : b->shape[ib];
 
         if (size_a != size_b && size_a != 1 && size_b != 1)
-            return ool_fail(t, OOL_E_COMBINATION, "matmul: batches of %lld and %lld", (long long)size_a,
-                            (long long)size_b);
+            return ool_fail(t, OOL_E_COMBINATION, "matmul: batches of %lld and %lld",
+                            (long long)size_a, (long long)size_b);
         shape[i] = size_a == 1 ? size_b : size_a;
         total *= shape[i];
     }
@@ -422,8 +429,8 @@ static struct ool_tensor *matmul(struct ool_tape *t, struct ool_tensor *a, struc
     if (a->n_dims < 2 || b->n_dims < 2)
         return ool_fail(t, OOL_E_UNSUPPORTED, "matmul with a vector");
     if (a->shape[a->n_dims - 1] != b->shape[b->n_dims - 2])
-        return ool_fail(t, OOL_E_COMBINATION, "matmul: %lld columns, %lld rows", (long long)ool_size(a, -1),
-                        (long long)ool_size(b, -2));
+        return ool_fail(t, OOL_E_COMBINATION, "matmul: %lld columns, %lld rows",
+                        (long long)ool_size(a, -1), (long long)ool_size(b, -2));
     if (a->n_dims == 2 && b->n_dims == 2)
         return mm(t, a, b);
     if (should_fold(a, b))
@@ -450,8 +457,8 @@ static struct ool_tensor *scaled(struct ool_tape *t, struct ool_tensor *x, doubl
 }
 
 /* Saved: batch1, batch2. node->d: beta, alpha. */
-static void baddbmm_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                             struct ool_tensor **out)
+static void baddbmm_backward(struct ool_tape *t, struct ool_node *node,
+                             struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *batch1 = ool_saved(t, node, 0), *batch2 = ool_saved(t, node, 1);
 
@@ -490,8 +497,8 @@ struct ool_tensor *ool_baddbmm(struct ool_tape *t, struct ool_tensor *input, str
         ool_node_save_if(t, node, ool_needs(node, 2), x);
         ool_node_save_if(t, node, ool_needs(node, 1), y);
     }
-    z = ool_make(t, ool_dtype(x), (enum ool_place)x->place, OOL_SHAPE(x->shape[0], x->shape[1], y->shape[2]),
-                 NULL);
+    z = ool_make(t, ool_dtype(x), (enum ool_place)x->place,
+                 OOL_SHAPE(x->shape[0], x->shape[1], y->shape[2]), NULL);
     snprintf(text, sizeof text, "beta=%.17g alpha=%.17g", beta, alpha);
     product(t, "baddbmm", text, false, input, x, y, z);
     z = ool_scope_close(t, scope, ool_finish(t, node, z, 0, NULL));

@@ -10,7 +10,8 @@
 /* --- layer norm and fused RMS norm ----------------------------------------------------------------------- */
 
 /* A contiguous tensor, or a contiguous copy of it that the caller drops. */
-static struct ool_tensor *contiguous_input(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor **copy)
+static struct ool_tensor *contiguous_input(struct ool_tape *t, struct ool_tensor *x,
+                                           struct ool_tensor **copy)
 {
     *copy = NULL;
     if (t->failed || x == NULL || ool_is_contiguous(x))
@@ -22,14 +23,16 @@ static struct ool_tensor *contiguous_input(struct ool_tape *t, struct ool_tensor
 }
 
 /* mean and rstd have the shape of x with ones for the normalized dimensions. */
-static struct ool_tensor *statistic(struct ool_tape *t, const struct ool_tensor *x, int n_normalized)
+static struct ool_tensor *statistic(struct ool_tape *t, const struct ool_tensor *x,
+                                    int n_normalized)
 {
     int64_t shape[OOL_MAX_DIMS];
 
     memcpy(shape, x->shape, sizeof shape);
     for (int i = x->n_dims - n_normalized; i < x->n_dims; i++)
         shape[i] = 1;
-    return ool_make(t, ool_accumulate_type(ool_dtype(x)), (enum ool_place)x->place, x->n_dims, shape, NULL);
+    return ool_make(t, ool_accumulate_type(ool_dtype(x)), (enum ool_place)x->place, x->n_dims,
+                    shape, NULL);
 }
 
 /* What was made for the gradient dies when the sum of the partial ones takes its place. */
@@ -47,13 +50,14 @@ static void sum_partials(struct ool_tape *t, struct ool_tensor **grad, struct oo
  * Few columns for the card and very many rows: the weight gradients are first summed over slices of
  * rows, then over the slices.
  */
-static void partial_sums(struct ool_tape *t, const struct ool_tensor *w, int64_t rows, int64_t columns,
-                         struct ool_tensor **w_grad, struct ool_tensor **b_grad)
+static void partial_sums(struct ool_tape *t, const struct ool_tensor *w, int64_t rows,
+                         int64_t columns, struct ool_tensor **w_grad, struct ool_tensor **b_grad)
 {
     struct ool_tensor *dw = NULL, *db = NULL;
     int64_t shape[2] = {(rows + 31) / 32, columns};
 
-    if (w == NULL || rows <= 65536 || columns / 32 >= t->multiprocessors / 2)
+    if (!t->facts->layer_norm_partials || w == NULL || rows <= 65536 ||
+        columns / 32 >= t->multiprocessors / 2)
         return;
     if (*w_grad != NULL)
         ool_set(t, &dw, ool_make(t, ool_dtype(w), OOL_PLACE_DEVICE, 2, shape, NULL));
@@ -71,7 +75,8 @@ static void partial_sums(struct ool_tape *t, const struct ool_tensor *w, int64_t
 static void layer_norm_backward(struct ool_tape *t, struct ool_node *node,
                                 struct ool_tensor *const *grads, struct ool_tensor **out)
 {
-    struct ool_tensor *x = ool_saved(t, node, 1), *w = ool_saved(t, node, 2), *b = ool_saved(t, node, 0);
+    struct ool_tensor *x = ool_saved(t, node, 1), *w = ool_saved(t, node, 2),
+                      *b = ool_saved(t, node, 0);
     struct ool_tensor *in, *grad, *x_copy, *grad_copy;
     int64_t rows, columns = 1;
 
@@ -96,7 +101,8 @@ static void layer_norm_backward(struct ool_tape *t, struct ool_node *node,
     ool_drop(t, x_copy);
     ool_drop(t, grad_copy);
 }
-static const struct ool_node_class layer_norm_class = {"NativeLayerNormBackward0", layer_norm_backward, NULL};
+static const struct ool_node_class layer_norm_class = {"NativeLayerNormBackward0",
+                                                       layer_norm_backward, NULL};
 
 static struct ool_tensor *layer_norm(struct ool_tape *t, struct ool_tensor *x, int n_normalized,
                                      struct ool_tensor *w, struct ool_tensor *b)
@@ -132,7 +138,8 @@ struct ool_tensor *ool_layer_norm(struct ool_tape *t, struct ool_tensor *x, int 
     if (!ool_usable(t, OOL_T(x)))
         return NULL;
     if (n_normalized < 1 || n_normalized > x->n_dims)
-        return ool_fail(t, OOL_E_RANGE, "layer_norm over %d of %d dimensions", n_normalized, x->n_dims);
+        return ool_fail(t, OOL_E_RANGE, "layer_norm over %d of %d dimensions", n_normalized,
+                        x->n_dims);
     if (!ool_autocast_on(t))
         return layer_norm(t, x, n_normalized, w, b);
     scope = ool_scope_open(t);
@@ -145,8 +152,8 @@ struct ool_tensor *ool_layer_norm(struct ool_tape *t, struct ool_tensor *x, int 
 }
 
 /* Saved: input, weight, rstd. Edges: input, weight. */
-static void rms_norm_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                              struct ool_tensor **out)
+static void rms_norm_backward(struct ool_tape *t, struct ool_node *node,
+                              struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *x = ool_saved(t, node, 0), *w = ool_saved(t, node, 1);
     struct ool_tensor *in, *grad, *x_copy, *grad_copy;
@@ -166,9 +173,11 @@ static void rms_norm_backward(struct ool_tape *t, struct ool_node *node, struct 
     ool_drop(t, x_copy);
     ool_drop(t, grad_copy);
 }
-static const struct ool_node_class rms_norm_class = {"FusedRmsNormBackward0", rms_norm_backward, NULL};
+static const struct ool_node_class rms_norm_class = {"FusedRmsNormBackward0", rms_norm_backward,
+                                                     NULL};
 
-static struct ool_tensor *fused_rms_norm(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w)
+static struct ool_tensor *fused_rms_norm(struct ool_tape *t, struct ool_tensor *x,
+                                         struct ool_tensor *w)
 {
     struct ool_node *node = ool_node_make(t, &rms_norm_class, OOL_T(x, w));
     struct ool_tensor *y, *in, *copy, *rstd = NULL;
@@ -186,19 +195,28 @@ static struct ool_tensor *fused_rms_norm(struct ool_tape *t, struct ool_tensor *
     return ool_finish(t, NULL, y, OOL_T(x, w));
 }
 
-/* Before it was fused: x.pow(2).mean().add_(eps).rsqrt(), x * that, * weight, in 32 bits. */
-static struct ool_tensor *composed_rms_norm(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *w)
+/* Before it was fused: x * rsqrt(mean(x ** 2) + eps) * weight. */
+static struct ool_tensor *composed_rms_norm(struct ool_tape *t, struct ool_tensor *x,
+                                            struct ool_tensor *w)
 {
-    size_t scope = ool_scope_open(t);
-    struct ool_tensor *up = ool_to(t, x, ool_accumulate_type(ool_dtype(x))), *rstd, *y;
+    bool upcasts = t->facts->rms_norm_upcasts;
+    size_t all = ool_scope_open(t), expression;
+    struct ool_tensor *up, *rstd, *y;
 
+    up = upcasts ? ool_to(t, x, ool_accumulate_type(ool_dtype(x))) : x;
+    expression = ool_scope_open(t);
     rstd = ool_reduce(t, OOL_MEAN, ool_binary_scalar(t, OOL_POW, up, 2), -1, true);
+    ool_binary_scalar_inplace(t, OOL_ADD, rstd, 1e-5);
     rstd = ool_unary(t, OOL_RSQRT, rstd);
-    y = ool_mul(t, up, rstd);
-    y = ool_to(t, y, ool_dtype(x));
+    if (upcasts)
+        rstd = ool_scope_close(t, expression, rstd);
+    if (upcasts)
+        OOL_EXPRESSION(t, y, ool_to(t, ool_mul(t, up, rstd), ool_dtype(x)));
+    else
+        y = ool_scope_close(t, expression, ool_mul(t, up, rstd));
     if (w != NULL)
         y = ool_mul(t, y, w);
-    y = ool_scope_close(t, scope, y);
+    y = ool_scope_close(t, all, y);
     return ool_finish(t, NULL, y, OOL_T(x, w));
 }
 
@@ -210,6 +228,7 @@ struct ool_tensor *ool_rms_norm(struct ool_tape *t, struct ool_tensor *x, struct
         return ool_fail(t, OOL_E_UNSUPPORTED, "this release has no rms_norm");
     if (x->n_dims < 1)
         return ool_fail(t, OOL_E_RANGE, "rms_norm of a scalar");
-    return t->facts->fused_rms_norm && (w == NULL || w->dtype == x->dtype) ? fused_rms_norm(t, x, w)
-                                                                          : composed_rms_norm(t, x, w);
+    return t->facts->fused_rms_norm && (w == NULL || w->dtype == x->dtype)
+               ? fused_rms_norm(t, x, w)
+               : composed_rms_norm(t, x, w);
 }

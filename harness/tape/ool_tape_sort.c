@@ -45,26 +45,29 @@ static void topk_scratch(struct ool_tape *t, const struct ool_tensor *x, uint64_
     uint64_t blocks_a_processor = 65536 / (40 * 256); /* registers of the card and of the kernel */
     uint64_t items =
         divide_up(rows * columns, (uint64_t)t->multiprocessors * blocks_a_processor * 256);
-    uint64_t blocks, sizes[7], temporary;
-    uint32_t scratch[7];
+    uint64_t copies = t->facts->topk_pairs ? 2 : 1, blocks, sizes[8];
+    uint32_t scratch[8];
+    int n = 0;
 
     items = items < 4 ? 4 : items > 64 ? 64 : items;
     blocks = rows * divide_up(columns, items * 256);
-    sizes[0] = rows * bytes;     /* the kth values */
-    sizes[1] = 2 * rows * 4;     /* how many to find */
-    sizes[2] = 2 * rows * radix; /* the digits found */
-    sizes[3] = blocks * 256 * 2; /* counts of digits */
-    sizes[4] = rows * 256 * 4;   /* their sums */
-    sizes[5] = blocks * 4;
-    sizes[6] = blocks * 4;
-    for (int i = 0; i < 7; i++)
+    sizes[n++] = rows * bytes; /* the kth values */
+    if (!t->facts->topk_sums)
+        sizes[n++] = rows * 4;          /* semaphores */
+    sizes[n++] = copies * rows * 4;     /* how many to find */
+    sizes[n++] = copies * rows * radix; /* the digits found */
+    sizes[n++] = blocks * 256 * 2;      /* counts of digits */
+    if (t->facts->topk_sums)
+        sizes[n++] = rows * 256 * 4;
+    sizes[n++] = blocks * 4; /* found in each block: above the kth value, and equal to it */
+    sizes[n++] = blocks * 4;
+    for (int i = 0; i < n; i++)
         scratch[i] = ool_scratch(t, sizes[i]);
-    for (int i = 0; i < 2; i++) {
-        temporary = ool_scan_bytes(t, blocks, 128 * 14, 16);
-        ool_scratch_free(t, ool_scratch(t, temporary));
-    }
-    for (int i = 7; i-- > 0;)
-        ool_scratch_free(t, scratch[i]);
+    for (int i = 0; i < 2; i++) /* scans of the last two */
+        ool_scratch_free(t,
+                         ool_scratch(t, 511 + blocks_of_256((divide_up(blocks, 1792) + 32) * 16)));
+    while (n > 0)
+        ool_scratch_free(t, scratch[--n]);
 }
 
 struct ool_tensor *ool_topk(struct ool_tape *t, struct ool_tensor *x, int64_t k, int dim)
@@ -171,15 +174,31 @@ struct ool_tensor *ool_sort(struct ool_tape *t, struct ool_tensor *x, int dim)
 
 /* --- multinomial ----------------------------------------------------------------------------------------------- */
 
+/* Both ends of @x, in one kernel or in two. */
+static void extrema(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor **least,
+                    struct ool_tensor **most)
+{
+    uint32_t bytes = ool_dtype_bytes(ool_dtype(x));
+    struct ool_reduce_kernel both = {.element_bytes = 2 * bytes, .vt0 = 4, .input_vector = 4};
+
+    ool_set(t, least, ool_make(t, ool_dtype(x), OOL_PLACE_DEVICE, 0, NULL, NULL));
+    ool_set(t, most, ool_make(t, ool_dtype(x), OOL_PLACE_DEVICE, 0, NULL, NULL));
+    ool_reduce_emit(t, x, (1u << x->n_dims) - 1, bytes, &both);
+    ool_kernel_call(t, "aminmax", NULL, OOL_T(x), OOL_T(*least, *most));
+}
+
 /* What is asked of the probabilities first: none infinite or negative, no row of zeros. */
-static void check_probabilities(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor **valid,
+static void check_probabilities(struct ool_tape *t, struct ool_tensor *x,
+                                struct ool_tensor *const *ends, struct ool_tensor **valid,
                                 struct ool_tensor **zero)
 {
     size_t scope = ool_scope_open(t);
     struct ool_tensor *below, *above, *is_zero;
 
-    below = ool_binary_scalar(t, OOL_LT, ool_reduce(t, OOL_MAX, x, OOL_ALL_DIMS, false), 1e308);
-    above = ool_binary_scalar(t, OOL_GE, ool_reduce(t, OOL_MIN, x, OOL_ALL_DIMS, false), 0);
+    below = ends[1] != NULL ? ends[1] : ool_reduce(t, OOL_MAX, x, OOL_ALL_DIMS, false);
+    below = ool_binary_scalar(t, OOL_LT, below, 1e308);
+    above = ends[0] != NULL ? ends[0] : ool_reduce(t, OOL_MIN, x, OOL_ALL_DIMS, false);
+    above = ool_binary_scalar(t, OOL_GE, above, 0);
     ool_set(t, valid, ool_binary(t, OOL_AND, below, above));
     ool_scope_close(t, scope, NULL);
     scope = ool_scope_open(t);
@@ -194,7 +213,7 @@ static void check_probabilities(struct ool_tape *t, struct ool_tensor *x, struct
 struct ool_tensor *ool_multinomial(struct ool_tape *t, struct ool_tensor *x, int64_t n)
 {
     struct ool_reduce_kernel argmax = {.element_bytes = 16, .vt0 = 4, .input_vector = 4};
-    struct ool_tensor *y, *valid = NULL, *zero = NULL, *q = NULL;
+    struct ool_tensor *y, *valid = NULL, *zero = NULL, *q = NULL, *ends[2] = {NULL, NULL};
     enum ool_grad_mode mode;
     int64_t shape[2];
 
@@ -206,13 +225,17 @@ struct ool_tensor *ool_multinomial(struct ool_tape *t, struct ool_tensor *x, int
     shape[0] = x->shape[0];
     shape[1] = 1;
     y = ool_make(t, OOL_I64, OOL_PLACE_DEVICE, 2, shape, NULL);
-    check_probabilities(t, x, &valid, &zero);
+    if (t->facts->multinomial_aminmax)
+        extrema(t, x, &ends[0], &ends[1]);
+    check_probabilities(t, x, ends, &valid, &zero);
     ool_set(t, &q, ool_make_like(t, x, ool_dtype(x)));
     ool_reduce_emit(t, x, 2, 8, &argmax);
     ool_kernel_call(t, "multinomial", NULL, OOL_T(x, q), OOL_T(y));
     ool_del(t, &q);
     ool_del(t, &zero);
     ool_del(t, &valid);
+    ool_del(t, &ends[0]);
+    ool_del(t, &ends[1]);
     ool_set_grad_mode(t, mode);
     return ool_finish(t, NULL, y, OOL_T(x));
 }

@@ -28,6 +28,13 @@ struct ool_torch_facts {
     bool efficient_seed;    /* efficient attention makes 8 + 8 B before its output */
     bool safe_softmax;      /* math attention uses _safe_softmax and 32-bit copies */
     bool has_gqa, efficient_gqa;
+    bool rms_norm_upcasts;    /* the composed one works in 32 bits */
+    bool layer_norm_partials; /* weight gradients of very many rows are summed in two steps */
+    bool linear_is_view;      /* a linear with bias of 3-D input returns a tracked view */
+    bool group_norm_wide;     /* 16-bit inputs: statistics are made in 32 bits first */
+    bool multinomial_aminmax; /* looks at minimum and maximum in one kernel */
+    bool topk_pairs,
+        topk_sums; /* topk's buffers: two values a row; sums of digits, no semaphores */
 };
 
 /* NULL if the release is not known. */
