@@ -20,7 +20,9 @@ static int64_t round_up(int64_t x, int64_t to)
 
 static int64_t rounded_head(const struct ool_tape *t, int64_t head)
 {
-    return round_up(head, t->facts->flash_rounds_head && head > 128 ? 64 : 32);
+    if (t->facts->flash_head == OOL_FLASH_HEAD_256 && head > 192)
+        return 256;
+    return round_up(head, t->facts->flash_head == OOL_FLASH_HEAD_64 && head > 128 ? 64 : 32);
 }
 
 /* --- split over the keys -------------------------------------------------------------------------------------- */

@@ -15,6 +15,13 @@ enum ool_workspace_life {
     OOL_WORKSPACE_SHARED /* cublasLt uses the one of cuBLAS */
 };
 
+/* To what flash attention rounds a head dimension in its scratch. */
+enum ool_flash_head {
+    OOL_FLASH_HEAD_32,  /* multiples of 32 */
+    OOL_FLASH_HEAD_256, /* the same up to 192, then 256 */
+    OOL_FLASH_HEAD_64   /* the same up to 128, then multiples of 64 */
+};
+
 struct ool_torch_facts {
     enum ool_torch torch;
     enum ool_workspace_life cublas, cublaslt;
@@ -22,8 +29,8 @@ struct ool_torch_facts {
     bool cublaslt_zero_fails; /* CUBLASLT_WORKSPACE_SIZE=0 is a run-time error */
     bool has_rms_norm, fused_rms_norm;
     bool full_slice_nodes;  /* a plain `:` in a subscript makes a SliceBackward */
+    enum ool_flash_head flash_head;
     bool flash_rng_state;   /* flash attention's forward makes 16 + 8 B */
-    bool flash_rounds_head; /* rounds head dimensions above 128 to 64, not to 32 */
     bool flash_two_blocks;  /* counts two blocks a multiprocessor when it splits over the keys */
     bool efficient_seed;    /* efficient attention makes 8 + 8 B before its output */
     bool safe_softmax;      /* math attention uses _safe_softmax and 32-bit copies */
