@@ -189,17 +189,23 @@ struct ool_tape *ool_tape_open(const struct ool_tape_config *config, struct ool_
     return t;
 }
 
+void ool_tape_end(struct ool_tape *t)
+{
+    t->failed = true; /* what is left dies without a word */
+    t->stopped = false;
+}
+
 void ool_tape_close(struct ool_tape *t)
 {
     if (t == NULL)
         return;
-    t->failed = true; /* what is left dies without a word */
-    t->stopped = false;
+    ool_tape_end(t);
     ool_checkpoint_close(t);
     for (struct ool_slab *slab = t->nodes.slabs; slab != NULL; slab = slab->next) {
         struct ool_node *nodes = (struct ool_node *)(void *)(slab + 1);
 
         for (size_t i = 0; i < SLAB_ITEMS; i++) {
+            nodes[i].refs = 0;
             if (nodes[i].class != NULL && nodes[i].class->release != NULL)
                 nodes[i].class->release(t, &nodes[i]);
             ool_node_free_arrays(&nodes[i]);

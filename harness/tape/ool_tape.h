@@ -68,6 +68,8 @@ struct ool_tape *ool_tape_open(const struct ool_tape_config *config, struct ool_
                                struct ool_error *err);
 /* Drops what is left without emitting frees (the process ends). NULL is fine. */
 void ool_tape_close(struct ool_tape *t);
+/* The process ends: from here on nothing is emitted; what is closed only gives host memory back. */
+void ool_tape_end(struct ool_tape *t);
 enum ool_status ool_tape_status(const struct ool_tape *t, struct ool_error *err);
 /* Makes the tape fail with this error (first one wins). Returns NULL for `return ool_fail(...)`. */
 struct ool_tensor *ool_fail(struct ool_tape *t, enum ool_status status, const char *format, ...)
