@@ -67,7 +67,7 @@ enum ool_status ool_stream_parse(struct ool_stream *stream, const char *text, st
     struct ool_event event;
 
     memset(stream, 0, sizeof(*stream));
-    for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+    for (text += strspn(text, " "); *text && !stream->failed; text += strspn(text, " ")) {
         size_t length = strcspn(text, " ");
 
         if (!parse_event(text, length, &event))

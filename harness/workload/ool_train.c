@@ -251,6 +251,25 @@ static void step(struct loop *l, int64_t number)
 
 /* --- the whole ---------------------------------------------------------------------------------------- */
 
+static void close_optimizers(struct loop *l)
+{
+    struct ool_tape *t = l->net->tape;
+
+    ool_optimizer_close(t, l->optimizer);
+    for (size_t i = 0; i < l->n_per_param; i++)
+        ool_optimizer_close(t, l->per_param[i]);
+    l->optimizer = NULL;
+    l->n_per_param = 0;
+}
+
+/* The loop's function returns: its locals go; model, optimizer, outputs and loss live on. */
+static void leave(struct loop *l)
+{
+    ool_scaler_close(l->net->tape, l->scaler);
+    ool_del(l->net->tape, &l->bag.total);
+    l->scaler = NULL;
+}
+
 static void unload(struct loop *l)
 {
     struct ool_tape *t = l->net->tape;
@@ -259,13 +278,7 @@ static void unload(struct loop *l)
     ool_bag_drop(&l->bag);
     for (size_t i = 0; i < l->n_params; i++)
         ool_set_grad(t, l->params[i], NULL);
-    ool_optimizer_close(t, l->optimizer);
-    for (size_t i = 0; i < l->n_per_param; i++)
-        ool_optimizer_close(t, l->per_param[i]);
-    ool_scaler_close(t, l->scaler);
-    l->optimizer = NULL;
-    l->scaler = NULL;
-    l->n_per_param = 0;
+    close_optimizers(l);
     ool_net_drop(l->net, l->net->root);
     ool_phase(t, "unload");
 }
@@ -282,13 +295,12 @@ void ool_loop_train(struct ool_net *net)
     for (int64_t i = 1; i <= net->workload->steps && !failed(&l); i++)
         step(&l, i);
     ool_set_sdpa(t, old);
-    if (net->workload->unload && !failed(&l)) {
+    leave(&l);
+    if (net->workload->unload && !failed(&l))
         unload(&l);
-    } else { /* the loop's function returns; model, optimizer, outputs and loss live on */
-        ool_scaler_close(t, l.scaler);
-        ool_del(t, &l.bag.total);
-    }
     net->hook = NULL;
+    ool_tape_end(t);
+    close_optimizers(&l);
     ool_bag_fini(&l.bag);
     ool_free(l.out.kept);
 }

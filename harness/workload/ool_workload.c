@@ -195,6 +195,7 @@ enum ool_status ool_workload_count(const struct ool_workload *workload,
     ool_program_init(&program);
     t = ool_tape_open(&config, &program, err);
     status = t ? net_init(&net, workload, t, err) : OOL_E_HOST_OOM;
+    net.counting = true;
     if (status == OOL_OK)
         status = net_build(&net, facts, err);
     ool_tape_close(t);
