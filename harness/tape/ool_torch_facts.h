@@ -28,12 +28,12 @@ struct ool_torch_facts {
     bool cublaslt_limited;    /* cublasLt never asks for more than cuBLAS has */
     bool cublaslt_zero_fails; /* CUBLASLT_WORKSPACE_SIZE=0 is a run-time error */
     bool has_rms_norm, fused_rms_norm;
-    bool full_slice_nodes;  /* a plain `:` in a subscript makes a SliceBackward */
+    bool full_slice_nodes; /* a plain `:` in a subscript makes a SliceBackward */
     enum ool_flash_head flash_head;
-    bool flash_rng_state;   /* flash attention's forward makes 16 + 8 B */
-    bool flash_two_blocks;  /* counts two blocks a multiprocessor when it splits over the keys */
-    bool efficient_seed;    /* efficient attention makes 8 + 8 B before its output */
-    bool safe_softmax;      /* math attention uses _safe_softmax and 32-bit copies */
+    bool flash_rng_state;  /* flash attention's forward makes 16 + 8 B */
+    bool flash_two_blocks; /* counts two blocks a multiprocessor when it splits over the keys */
+    bool efficient_seed;   /* efficient attention makes 8 + 8 B before its output */
+    bool safe_softmax;     /* math attention uses _safe_softmax and 32-bit copies */
     bool has_gqa, efficient_gqa;
     bool rms_norm_upcasts;    /* the composed one works in 32 bits */
     bool layer_norm_partials; /* weight gradients of very many rows are summed in two steps */
