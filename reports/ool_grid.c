@@ -97,7 +97,7 @@ static void add_legend(const struct stacks *stacks, enum ool_table_format format
 {
     const char *newline = format == OOL_TABLE_MARKDOWN ? "  \n" : "\n";
 
-    ool_text_printf(out, "%sR resolves, s saves, = inert, w worse, - skipped%s",
+    ool_text_printf(out, "%sR resolves, s saves, = inert, w worse, - skipped, ? not comparable%s",
                     format == OOL_TABLE_MARKDOWN ? "\n" : "", newline);
     for (size_t i = 0; i < stacks->n; i++)
         ool_text_printf(out, "%zu %s%s", i + 1, stacks->names[i],

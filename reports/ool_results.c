@@ -86,6 +86,15 @@ enum ool_status ool_record_init(struct ool_record *record, const struct ool_case
     return ool_error_set(err, OOL_E_HOST_OOM, "no memory for a record");
 }
 
+/* Gives back what an array has too much; where that fails, it stays as it is. */
+static void shrink(void **array, size_t n, size_t size)
+{
+    void *smaller = n > 0 ? ool_reallocarray(*array, n, size) : NULL;
+
+    if (smaller != NULL)
+        *array = smaller;
+}
+
 /* Keeps whole segments as long as their blocks fit. */
 static void trim_segments(struct ool_snapshot *snapshot)
 {
@@ -95,6 +104,8 @@ static void trim_segments(struct ool_snapshot *snapshot)
         n_blocks += snapshot->segments[n++].n_blocks;
     snapshot->n_segments = n;
     snapshot->n_blocks = n_blocks;
+    shrink((void **)&snapshot->segments, n, sizeof *snapshot->segments);
+    shrink((void **)&snapshot->blocks, n_blocks, sizeof *snapshot->blocks);
 }
 
 void ool_record_take(struct ool_record *record, struct ool_result *result)

@@ -5,6 +5,11 @@
 #define COLUMNS 60
 #define LEVELS 8
 
+const char *ool_shape_origin(const char *origin)
+{
+    return *origin != '\0' ? origin : "(no module)";
+}
+
 static uint64_t value_of(const struct ool_point *point, bool reserved)
 {
     return reserved ? point->reserved : point->allocated;
@@ -67,7 +72,8 @@ void ool_shape_alive(const struct ool_record *record, struct ool_text *out)
 
     for (size_t i = 0; i < result->n_alive; i++)
         ool_text_printf(out, "  %10s  %-10s  %s\n", ool_size_print(result->alive[i].bytes, size),
-                        ool_category_name(result->alive[i].category), result->alive[i].origin);
+                        ool_category_name(result->alive[i].category),
+                        ool_shape_origin(result->alive[i].origin));
 }
 
 static void put_bytes(struct ool_text *out, const char *key, uint64_t bytes,

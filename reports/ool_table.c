@@ -1,6 +1,7 @@
 #include "ool_table.h"
 
 #include "ool_mem.h"
+#include "ool_shape.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,14 +85,22 @@ static double headroom(const struct ool_record *r)
     return (double)r->capacity - (double)used;
 }
 
-static bool has_saving(const struct ool_record *r, const struct ool_record *baseline)
+/* What the effect goes by: allocated bytes, and where these are equal, reserved ones. */
+static bool saving(const struct ool_record *r, const struct ool_record *baseline, double *bytes,
+                   double *percent)
 {
-    return r->effect != OOL_EFFECT_NONE && baseline != NULL && baseline->result.need_allocated > 0;
-}
+    const struct ool_result *now = &r->result, *before;
+    bool reserved;
+    double from;
 
-static double saving(const struct ool_record *r, const struct ool_record *baseline)
-{
-    return (double)baseline->result.need_allocated - (double)r->result.need_allocated;
+    if (r->effect == OOL_EFFECT_NONE || baseline == NULL)
+        return false;
+    before = &baseline->result;
+    reserved = now->need_allocated == before->need_allocated;
+    from = (double)(reserved ? before->need_reserved : before->need_allocated);
+    *bytes = from - (double)(reserved ? now->need_reserved : now->need_allocated);
+    *percent = from > 0 ? 100 * *bytes / from : 0;
+    return true;
 }
 
 /* "+33 % FLOPs, +300 % launches, 1.2 GiB moved: noisier gradients" */
@@ -129,6 +138,8 @@ static const char *verdict_of(const struct ool_record *r)
 static void add_quantities(struct ool_cells *cells, const struct ool_record *r,
                            const struct ool_record *baseline, const struct unit *unit)
 {
+    double bytes, percent;
+
     if (!ran(r)) {
         for (int i = 0; i < 6; i++)
             ool_cells_add(cells, OOL_TINT_NONE, "n/a");
@@ -141,14 +152,13 @@ static void add_quantities(struct ool_cells *cells, const struct ool_record *r,
         add_bytes(cells, unit, headroom(r));
     else
         ool_cells_add(cells, OOL_TINT_NONE, "n/a");
-    if (!has_saving(r, baseline)) {
+    if (!saving(r, baseline, &bytes, &percent)) {
         ool_cells_add(cells, OOL_TINT_NONE, "%s", "");
         ool_cells_add(cells, OOL_TINT_NONE, "%s", "");
         return;
     }
-    add_bytes(cells, unit, saving(r, baseline));
-    ool_cells_add(cells, OOL_TINT_NONE, "%.0f",
-                  100 * saving(r, baseline) / (double)baseline->result.need_allocated);
+    add_bytes(cells, unit, bytes);
+    ool_cells_add(cells, OOL_TINT_NONE, "%.1f", percent);
 }
 
 static void add_where(struct ool_cells *cells, const struct ool_record *r)
@@ -160,7 +170,7 @@ static void add_where(struct ool_cells *cells, const struct ool_record *r)
     else if (failed_for_memory(r))
         ool_cells_add(cells, OOL_TINT_NONE, "%s at %s %s",
                       ool_size_print(r->result.failed_bytes, size), r->result.phase,
-                      r->result.origin);
+                      ool_shape_origin(r->result.origin));
     else if (r->result.outcome == OOL_OUTCOME_LEAK)
         ool_cells_add(cells, OOL_TINT_NONE, "%s an iteration",
                       ool_size_print((uint64_t)r->result.leak, size));
@@ -295,6 +305,7 @@ static void add_csv_row(struct ool_cells *cells, const struct ool_record *r,
     const struct ool_result *result = &r->result;
     const char *texts[] = {r->id,        r->scenario, r->point, r->stack,     r->card,
                            r->allocator, r->version,  r->conf,  outcome_of(r)};
+    double bytes, percent;
     bool known = ran(r);
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -310,8 +321,8 @@ static void add_csv_row(struct ool_cells *cells, const struct ool_record *r,
     ool_cells_add(cells, OOL_TINT_NONE, "%s", ool_provenance_name(r->provenance));
     add_number(cells, known && result->has_needs, result->need_allocated);
     add_number(cells, known && result->has_needs, result->need_device);
-    if (has_saving(r, baseline))
-        ool_cells_add(cells, OOL_TINT_NONE, "%.0f", saving(r, baseline));
+    if (saving(r, baseline, &bytes, &percent))
+        ool_cells_add(cells, OOL_TINT_NONE, "%.0f", bytes);
     else
         ool_cells_add(cells, OOL_TINT_NONE, "n/a");
     ool_cells_add(cells, OOL_TINT_NONE, "%" PRId64, result->leak);

@@ -7,6 +7,7 @@
 #include "ool_mem.h"
 #include "ool_mitigation.h"
 #include "ool_plan.h"
+#include "ool_shape.h"
 #include "ool_suite.h"
 #include "ool_text.h"
 
@@ -145,7 +146,8 @@ static void print_verdict(const struct ool_case *c, const struct ool_plan *plan,
     ool_text_printf(out, "  %-24s %-8s ", c->card.name, ool_outcome_name(plan->outcome));
     if (plan->failed_phase != NULL)
         ool_text_printf(out, "%s of %s at %s %s\n", size_of(plan->failed_bytes, a),
-                        size_of(plan->capacity, b), plan->failed_phase, plan->failed_origin);
+                        size_of(plan->capacity, b), plan->failed_phase,
+                        ool_shape_origin(plan->failed_origin));
     else if (plan->capacity == 0)
         ool_text_puts(out, "(the card's size is not known)\n");
     else
@@ -177,7 +179,8 @@ static void print_plan(const struct ool_case *c, const struct ool_plan *plan,
     ool_text_puts(out, "  and by origin, the largest\n");
     for (size_t i = 0; i < plan->n_top && i < o->top; i++)
         ool_text_printf(out, "    %10s  %-10s  %s\n", size_of(plan->top[i].bytes, a),
-                        ool_category_name(plan->top[i].category), plan->top[i].origin);
+                        ool_category_name(plan->top[i].category),
+                        ool_shape_origin(plan->top[i].origin));
 }
 
 static void print_largest(const struct ool_largest *largest, enum ool_size_axis axis, int64_t limit,
@@ -313,6 +316,20 @@ static bool is_wanted(const struct ool_case *c, const char *pattern)
     return ool_glob_match(pattern, c->id) || ool_verdict_applies(&as_expected, c);
 }
 
+/* A point of the matrix that makes no sense is told of; the others are planned. */
+static enum ool_status tell_refusal(struct answer *a, const struct ool_case *c,
+                                    struct ool_error *err)
+{
+    json_decref(a->latest);
+    a->latest = NULL;
+    if (a->options->json)
+        a->latest = json_pack("{s:s, s:s}", "id", c->id, "error", err->text);
+    else
+        ool_text_printf(&a->text, "%s\n  cannot be planned: %s\n", c->id, err->text);
+    memset(err, 0, sizeof *err);
+    return OOL_OK;
+}
+
 static enum ool_status plan_cases(struct answer *a, struct ool_case *cases, size_t n,
                                   struct ool_error *err)
 {
@@ -328,6 +345,8 @@ static enum ool_status plan_cases(struct answer *a, struct ool_case *cases, size
         status = ool_mitigation_apply(&cases[i], &price, err);
         if (status == OOL_OK)
             status = plan_on_cards(a, &cases[i], err);
+        if (status == OOL_E_COMBINATION || status == OOL_E_UNSUPPORTED)
+            status = tell_refusal(a, &cases[i], err);
         if (a->latest != NULL && json_array_append_new(a->cases, a->latest) != 0)
             status = ool_error_set(err, OOL_E_HOST_OOM, "no memory for a plan");
     }

@@ -91,6 +91,14 @@ static size_t matching_end(const struct ool_program *program, size_t loop)
 
 static enum ool_status walk_range(struct walk *w, size_t from, size_t to);
 
+static enum ool_status walk_body(struct walk *w, size_t from, size_t to)
+{
+    enum ool_status status = walk_range(w, from, to);
+
+    w->n_ops++; /* its end */
+    return status;
+}
+
 static enum ool_status walk_loop(struct walk *w, size_t from, size_t to, uint64_t times)
 {
     int64_t before = w->bytes, outer_peak = w->peak, growth;
@@ -102,14 +110,14 @@ static enum ool_status walk_loop(struct walk *w, size_t from, size_t to, uint64_
     if (w->depth == MOST_DEPTH)
         return ool_error_set(w->err, OOL_E_LIMIT, "loops are nested more than %d deep", MOST_DEPTH);
     w->depth++;
-    status = walk_range(w, from, to);
+    status = walk_body(w, from, to);
     if (status == OOL_OK && times > 1) {
         if (w->peak > outer_peak)
             outer_peak = w->peak;
         before = w->bytes;
         n_ops = w->n_ops;
         w->peak = w->bytes;
-        status = walk_range(w, from, to);
+        status = walk_body(w, from, to);
         growth = w->bytes - before;
         if (w->depth == 1 && growth > w->growth)
             w->growth = growth;

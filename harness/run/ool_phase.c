@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#define ONLY_PHASE "run"
 #define LAST_PHASE "end"
 
 void ool_phase_note(struct ool_process *process)
@@ -152,5 +153,5 @@ const char *ool_phase_next(const struct ool_replay *r, uint16_t process)
         if (op->kind == OOL_OP_MARK && op->value == OOL_MARK_PHASE && op->process == process)
             return ool_program_text_of(r->program, op->id);
     }
-    return LAST_PHASE;
+    return r->result->n_phases == 0 ? ONLY_PHASE : LAST_PHASE;
 }

@@ -13,9 +13,9 @@ enum ool_status ool_phase_close(struct ool_replay *replay, struct ool_process *p
                                 const char *name);
 /* A step of the workload ends. */
 void ool_steps_end(struct ool_steps *steps);
-/* The end of the program: closes what is still open; without a mark ahead it is called "end". */
+/* The end of the program: closes what is still open; without a mark ahead it is called "end", or "run" if there is none. */
 enum ool_status ool_phase_finish(struct ool_replay *replay);
-/* The name of the phase under way at the operation replay->at: the process's next mark, else "end". */
+/* The name of the phase under way at the operation replay->at: the process's next mark, else "end" (or "run"). */
 const char *ool_phase_next(const struct ool_replay *replay, uint16_t process);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_TEXT 4096
+#define MOST_NAME 4096 /* bytes of a point and a stack; ids are far shorter */
 
 static const char *const effects[] = {"", "resolves", "saves", "inert", "worse"};
 
@@ -53,26 +53,19 @@ enum ool_effect ool_effect_of(const struct ool_result *result, const struct ool_
 bool ool_verdict_applies(const struct ool_expectation *expectation, const struct ool_case *c)
 {
     const char *pattern = expectation->pattern;
-    struct ool_text name;
-    bool applies;
+    bool is_baseline = *c->stack == '\0';
+    char name[MOST_NAME];
 
     if (pattern == NULL)
         return true;
     if (*pattern == '+')
         pattern++;
-    ool_text_init(&name, MOST_TEXT);
-    ool_text_puts(&name, c->point);
-    if (*c->point != '\0' && *c->stack != '\0')
-        ool_text_puts(&name, "+");
-    ool_text_puts(&name, c->stack);
-    applies = !name.failed && name.length > 0 && ool_glob_match(pattern, name.data);
-    if (*c->stack == '\0') {
-        ool_text_puts(&name, "+baseline");
-        applies = applies || ool_glob_match(pattern, "baseline") ||
-                  (!name.failed && ool_glob_match(pattern, name.data));
-    }
-    ool_text_fini(&name);
-    return applies;
+    snprintf(name, sizeof name, "%s%s%s", c->point, *c->point != '\0' && !is_baseline ? "+" : "",
+             c->stack);
+    if (*name != '\0' && ool_glob_match(pattern, name))
+        return true;
+    snprintf(name, sizeof name, "%s+baseline", c->point);
+    return is_baseline && (ool_glob_match(pattern, "baseline") || ool_glob_match(pattern, name));
 }
 
 /* Whether @phase is @wanted as a whole or one of its parts between '/' and '.'. */
