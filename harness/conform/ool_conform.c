@@ -96,11 +96,19 @@ static bool is_models(const json_t *root)
     return json_object_get(root, "phase_fields") != NULL && json_object_get(model, "family") != NULL;
 }
 
+/* Single operators, described by their text. */
+static bool is_operators(const json_t *root)
+{
+    return json_is_array(json_object_get(root, "operators")) &&
+           json_is_object(json_object_get(root, "gpus"));
+}
+
 /* A reader is a line here. */
 static const struct format formats[] = {
     {is_allocator, ool_conform_allocator},
     {is_settings,  ool_conform_settings },
     {is_models,    ool_conform_models   },
+    {is_operators, ool_conform_operators},
     {NULL,         NULL                 },
 };
 

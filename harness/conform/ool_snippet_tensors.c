@@ -755,7 +755,7 @@ static bool reduction(struct ool_call *c, int i, enum ool_loss_reduction *out)
 /* x target weight reduction label_smoothing */
 static struct ool_value *call_cross_entropy(struct ool_call *c)
 {
-    enum ool_loss_reduction kind;
+    enum ool_loss_reduction kind = OOL_LOSS_MEAN;
 
     if (c->arg[2] != NULL)
         return ool_call_refuse(c, "class weights");
@@ -769,7 +769,7 @@ static struct ool_value *call_cross_entropy(struct ool_call *c)
 static struct ool_value *call_loss(struct ool_call *c)
 {
     struct ool_tensor *x = ool_arg_tensor(c, 0), *target = ool_arg_tensor(c, 1);
-    enum ool_loss_reduction kind;
+    enum ool_loss_reduction kind = OOL_LOSS_MEAN;
 
     if (c->arg[2] != NULL)
         return ool_call_refuse(c, "weights");
