@@ -93,7 +93,8 @@ static bool is_models(const json_t *root)
     const json_t *first = json_array_get(json_object_get(root, "rows"), 0);
     const json_t *model = json_object_get(json_object_get(first, "cfg"), "model");
 
-    return json_object_get(root, "phase_fields") != NULL && json_object_get(model, "family") != NULL;
+    return json_object_get(root, "phase_fields") != NULL &&
+           json_object_get(model, "family") != NULL;
 }
 
 /* Single operators, described by their text. */
@@ -103,11 +104,20 @@ static bool is_operators(const json_t *root)
            json_is_object(json_object_get(root, "gpus"));
 }
 
+static bool is_published(const json_t *root)
+{
+    const json_t *first = json_array_get(root, 0);
+
+    return json_object_get(first, "tier") != NULL &&
+           json_object_get(first, "workload_fields") != NULL;
+}
+
 /* A reader is a line here. */
 static const struct format formats[] = {
     {is_allocator, ool_conform_allocator},
     {is_settings,  ool_conform_settings },
     {is_models,    ool_conform_models   },
+    {is_published, ool_conform_published},
     {is_operators, ool_conform_operators},
     {NULL,         NULL                 },
 };

@@ -7,7 +7,6 @@
 #include "ool_conform.h"
 
 #include "ool_mem.h"
-#include "ool_mitigation.h"
 #include "ool_run.h"
 #include "ool_scenario.h"
 
@@ -434,6 +433,18 @@ static size_t counters_of(const json_t *f, const struct ool_result *result, doub
     return strcmp(counter, "unknown") == 0 ? 3 : 1;
 }
 
+/* True if @found, printed with as many decimals as the source printed, is @value. */
+static bool rounds_to(double found, double value)
+{
+    char printed[64], rounded[64];
+    const char *point;
+
+    snprintf(printed, sizeof(printed), "%.15g", value);
+    point = strchr(printed, '.');
+    snprintf(rounded, sizeof(rounded), "%.*f", point != NULL ? (int)strlen(point + 1) : 0, found);
+    return strcmp(printed, rounded) == 0;
+}
+
 static double smallest_error(const json_t *row, const json_t *f, const struct ool_result *result,
                              char detail[REASON])
 {
@@ -446,7 +457,8 @@ static double smallest_error(const json_t *row, const json_t *f, const struct oo
         for (size_t k = 0; k < n_counters; k++) {
             double error = fabs(counters[k] / units[u] - value) / value;
 
-            if (json_is_string(json_object_get(f, "bound")) && counters[k] / units[u] < value)
+            if (rounds_to(counters[k] / units[u], value) ||
+                (json_is_string(json_object_get(f, "bound")) && counters[k] / units[u] < value))
                 error = 0;
             if (error < best) {
                 best = error;
