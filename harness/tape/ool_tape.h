@@ -230,7 +230,7 @@ struct ool_tensor *ool_repeat_interleave(struct ool_tape *t, struct ool_tensor *
 struct ool_tensor *ool_repeat(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *repeats);
 struct ool_tensor *ool_pad(struct ool_tape *t, struct ool_tensor *x, int n, const int64_t *pads, double value);
 struct ool_tensor *ool_cumsum(struct ool_tape *t, struct ool_tensor *x, int dim);
-/* Of integers: torch.gather(x, dim, index), and x.index_copy_(dim, index, source) without a gradient. */
+/* torch.gather(x, dim, index), of what needs no gradient; x.index_copy_(dim, index, source). */
 struct ool_tensor *ool_gather(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index);
 void ool_index_copy(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index, struct ool_tensor *source);
 

@@ -152,6 +152,23 @@ static const struct ool_node_class embedding_class = {"EmbeddingBackward0", embe
 
 /* --- forward -------------------------------------------------------------------------------------------- */
 
+/* Can it be seen as one dimension? An expanded column can, at a stride of 0. */
+static bool is_flat(const struct ool_tensor *ids)
+{
+    int64_t stride = 0;
+    bool first = true;
+
+    for (int i = ids->n_dims - 1; i >= 0; i--) {
+        if (ids->shape[i] == 1)
+            continue;
+        if (!first && ids->strides[i] != stride)
+            return false;
+        stride = ids->strides[i] * ids->shape[i];
+        first = false;
+    }
+    return true;
+}
+
 struct ool_tensor *ool_embedding(struct ool_tape *t, struct ool_tensor *ids, struct ool_tensor *w,
                                  bool padding)
 {
@@ -172,7 +189,7 @@ struct ool_tensor *ool_embedding(struct ool_tape *t, struct ool_tensor *ids, str
         node->i[0] = w->shape[0];
         node->i[1] = w->shape[1];
     }
-    if (!ool_is_contiguous(ids)) /* index_select of a flat list */
+    if (!is_flat(ids)) /* index_select of a flat list */
         ool_set(t, &index_copy, ool_make_contiguous(t, ids, (enum ool_dtype)ids->dtype));
     y = ool_make(t, (enum ool_dtype)w->dtype, OOL_PLACE_DEVICE, ids->n_dims + 1, shape, NULL);
     ool_kernel_call(t, "embedding", padding ? "padding=0" : NULL, 2,

@@ -197,3 +197,42 @@ void ool_binary_scalar_inplace(struct ool_tape *t, enum ool_binary op, struct oo
     ool_scope_close(t, scope, NULL);
     rebase(t, node, x);
 }
+
+/* --- index_copy_ ------------------------------------------------------------------------------------------ */
+
+/* Saved: index, source. node->i: the dimension. */
+static void index_copy_backward(struct ool_tape *t, struct ool_node *node,
+                                struct ool_tensor *const *grads, struct ool_tensor **out)
+{
+    const struct ool_tensor *source = ool_saved(t, node, 1);
+
+    if (ool_needs(node, 0)) { /* grad.index_fill(dim, index, 0) */
+        out[0] = ool_make_like(t, grads[0], ool_dtype(grads[0]));
+        ool_kernel_call(t, "index_fill", NULL, OOL_T(grads[0], ool_saved(t, node, 0)), OOL_T(out[0]));
+    }
+    if (ool_needs(node, 1) && source != NULL) { /* grad.index_select(dim, index) */
+        out[1] = ool_make_contiguous(t, source, ool_dtype(grads[0]));
+        ool_kernel_call(t, "index_select", NULL, OOL_T(grads[0], ool_saved(t, node, 0)), OOL_T(out[1]));
+    }
+}
+static const struct ool_node_class index_copy_class = {"IndexCopyBackward0", index_copy_backward, NULL};
+
+void ool_index_copy(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index,
+                    struct ool_tensor *source)
+{
+    struct ool_node *node;
+
+    if (!ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(index)) || !ool_usable(t, OOL_T(source)) ||
+        !may_change(t, x))
+        return;
+    if (ool_dim(x, dim) < 0 || x->n_dims != source->n_dims || x->dtype != source->dtype) {
+        ool_fail(t, OOL_E_COMBINATION, "index_copy_: the source does not fit");
+        return;
+    }
+    node = ool_node_make(t, &index_copy_class, OOL_T(x, source));
+    ool_node_save(t, node, index);
+    ool_node_save_if(t, node, node != NULL && ool_needs(node, 1), source);
+    ool_kernel_call(t, "index_copy", NULL, OOL_T(index, source), OOL_T(x));
+    rebase(t, node, x);
+    ool_done(t, OOL_T(x, index, source));
+}

@@ -1,5 +1,5 @@
 /*
- * cumsum with CUB's scratch; gather and index_copy_, which have no gradient here.
+ * cumsum with CUB's scratch; gather, which has no gradient here.
  */
 #include "ool_tape_internal.h"
 
@@ -10,14 +10,6 @@ uint64_t ool_scan_bytes(const struct ool_tape *t, uint64_t n, uint64_t tile, uin
     uint64_t extra = t->facts->torch >= OOL_TORCH_2_11 ? 256 : 0;
 
     return 255 + (tiles * descriptor + 255) / 256 * 256 + extra;
-}
-
-static bool without_gradient(struct ool_tape *t, const char *name, int n,
-                             struct ool_tensor *const *inputs)
-{
-    if (ool_wants_grad(t, n, inputs))
-        ool_fail(t, OOL_E_UNSUPPORTED, "%s has no gradient here", name);
-    return !t->failed;
 }
 
 /* One row is CUB's scan of the whole, with tiles of 15 or 7 elements a thread (measured with 100,000
@@ -94,26 +86,13 @@ struct ool_tensor *ool_gather(struct ool_tape *t, struct ool_tensor *x, int dim,
 {
     struct ool_tensor *y;
 
-    if (!ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(index)) ||
-        !without_gradient(t, "gather", OOL_T(x)))
+    if (!ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(index)))
         return NULL;
+    if (ool_wants_grad(t, OOL_T(x)))
+        return ool_fail(t, OOL_E_UNSUPPORTED, "gather has no gradient here");
     if (ool_dim(x, dim) < 0 || x->n_dims != index->n_dims)
         return ool_fail(t, OOL_E_COMBINATION, "gather: the index does not fit");
     y = ool_make_contiguous(t, index, ool_dtype(x));
     ool_kernel_call(t, "gather", NULL, OOL_T(x, index), OOL_T(y));
     return ool_finish(t, NULL, y, OOL_T(x, index));
-}
-
-void ool_index_copy(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index,
-                    struct ool_tensor *source)
-{
-    if (!ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(index)) || !ool_usable(t, OOL_T(source)) ||
-        !without_gradient(t, "index_copy_", OOL_T(x, source)))
-        return;
-    if (ool_dim(x, dim) < 0 || x->n_dims != source->n_dims) {
-        ool_fail(t, OOL_E_COMBINATION, "index_copy_: the source does not fit");
-        return;
-    }
-    ool_kernel_call(t, "index_copy", NULL, OOL_T(index, source), OOL_T(x));
-    ool_done(t, OOL_T(x, index, source));
 }

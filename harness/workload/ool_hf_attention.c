@@ -151,15 +151,16 @@ struct ool_tensor *ool_hf_self_attention(struct ool_net *net, const struct ool_h
 
 /* --- caches ----------------------------------------------------------------------------------- */
 
-/* DynamicLayer: the states of this call behind those before it */
-static void append(struct ool_tape *t, struct ool_tensor **cached, struct ool_tensor *states)
+/* DynamicLayer: the states of this call behind those before it, which at first are none, of the
+ * keys' type */
+static void append(struct ool_tape *t, struct ool_tensor **cached, struct ool_tensor *states,
+                   enum ool_dtype dtype)
 {
-    struct ool_tensor *parts[] = {*cached, states};
-
-    if (*cached)
-        ool_set(t, cached, ool_cat(t, parts, 2, -2));
-    else
-        ool_set(t, cached, ool_cat(t, parts + 1, 1, -2));
+    if (!*cached)
+        ool_set(t, cached,
+                ool_empty(t, dtype, OOL_SHAPE(ool_size(states, 0), ool_size(states, 1), 0,
+                                              ool_size(states, 3))));
+    ool_set(t, cached, ool_cat(t, (struct ool_tensor *[]){*cached, states}, 2, -2));
 }
 
 /* StaticLayer: room for everything from the first call on, written in place */
@@ -175,7 +176,7 @@ static void write_static(struct ool_net *net, struct ool_kv *cache, int64_t laye
                 ool_zeros(t, ool_dtype(k),
                           OOL_SHAPE(ool_size(k, 0), ool_size(k, 1), cache->max, ool_size(k, 3))));
         ool_set(t, &cache->v[layer],
-                ool_zeros(t, ool_dtype(v),
+                ool_zeros(t, ool_dtype(k),
                           OOL_SHAPE(ool_size(v, 0), ool_size(v, 1), cache->max, ool_size(v, 3))));
         ool_set(t, &cache->length[layer], ool_empty(t, OOL_I64, 0, NULL));
     }
@@ -196,8 +197,8 @@ void ool_hf_cache_update(struct ool_net *net, struct ool_kv *cache, int64_t laye
     if (cache->kind == OOL_CACHE_STATIC) {
         write_static(net, cache, layer, *k, *v);
     } else {
-        append(net->tape, &cache->k[layer], *k);
-        append(net->tape, &cache->v[layer], *v);
+        append(net->tape, &cache->k[layer], *k, ool_dtype(*k));
+        append(net->tape, &cache->v[layer], *v, ool_dtype(*k));
     }
     ool_categorize(net->tape, old);
     ool_set(net->tape, k, cache->k[layer]);
