@@ -58,6 +58,22 @@ static const struct pair formulations[] = {
     {NULL,  NULL   }
 };
 
+/* transformers' names for what a scenario calls otherwise. */
+static const struct pair renamed[] = {
+    {"resid_pdrop",                  "dropout"          },
+    {"hidden_dropout_prob",          "dropout"          },
+    {"dropout_rate",                 "dropout"          },
+    {"attn_pdrop",                   "attention_dropout"},
+    {"attention_probs_dropout_prob", "attention_dropout"},
+    {NULL,                           NULL               }
+};
+static const struct pair gelus[] = {
+    {"gelu",              "erf" },
+    {"gelu_new",          "new" },
+    {"gelu_pytorch_tanh", "tanh"},
+    {NULL,                NULL  }
+};
+
 static const char *word(const struct pair *pairs, const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -113,6 +129,33 @@ static struct mapping inside(struct mapping *m, const char *key)
     return sub;
 }
 
+static void map_model_key(struct mapping *m, const char *key, json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    for (const struct pair *pair = renamed; pair->from; pair++) {
+        if (strcmp(pair->from, key) == 0) {
+            put(m, pair->to, json_incref(value));
+            return;
+        }
+    }
+    if (strcmp(key, "impl") == 0)
+        put_word(m, "formulation", formulations, key, value);
+    else if (strcmp(key, "norm") == 0)
+        put_word(m, key, norms, key, value);
+    else if (strcmp(key, "activation_function") == 0 || strcmp(key, "hidden_act") == 0)
+        put_word(m, "gelu", gelus, key, value);
+    else if (strcmp(key, "do_layer_norm_before") == 0)
+        put(m, "post_norm", json_boolean(!json_is_true(value)));
+    else if (strcmp(key, "feed_forward_proj") == 0 && text && strcmp(text, "relu") != 0 &&
+             strcmp(text, "gated-gelu") != 0)
+        refuse(m, key, value);
+    else if (strcmp(key, "feed_forward_proj") == 0)
+        put(m, "gated", json_boolean(text && strcmp(text, "gated-gelu") == 0));
+    else
+        put(m, key, json_incref(value));
+}
+
 /* The dimensions have the scenario's names or aliases; a key that is none is refused by the reader.
  * @untied: weights made on the host by to_empty() are no longer shared. */
 static void map_model(struct mapping *m, const json_t *model, bool untied)
@@ -125,12 +168,7 @@ static void map_model(struct mapping *m, const json_t *model, bool untied)
         put(&sub, "formulation", json_string("plain"));
     json_object_foreach((json_t *)(uintptr_t)model, key, value)
     {
-        if (strcmp(key, "impl") == 0)
-            put_word(&sub, "formulation", formulations, key, value);
-        else if (strcmp(key, "norm") == 0)
-            put_word(&sub, key, norms, key, value);
-        else
-            put(&sub, key, json_incref(value));
+        map_model_key(&sub, key, value);
     }
     if (untied)
         put(&sub, "tied", json_false());
