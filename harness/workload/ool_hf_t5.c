@@ -271,22 +271,20 @@ static struct ool_tensor *attention_layer(struct ool_net *net, const struct bloc
 {
     struct ool_tape *t = net->tape;
     struct ool_module *layer = cross ? b->cross_layer : b->self_layer;
-    struct ool_tensor *normed = NULL, *attended = NULL, *of_layer = NULL, *y;
+    struct ool_tensor *normed = NULL, *attended = NULL, *y;
 
     ool_module_enter(net, layer);
     ool_set(t, &normed, rms_norm(net, cross ? b->cross_norm : b->self_norm, x));
     ool_set(t, &attended,
             cross ? attention(net, &b->cross, normed, p->encoded, p->cross_cache, b->layer, p,
-                              &p->cross_bias, &of_layer)
+                              &p->cross_bias, weights)
                   : attention(net, &b->self, normed, NULL, p->self_cache, b->layer, p, &p->bias,
-                              &of_layer));
+                              weights));
     y = ool_add(t, x, ool_dropout_call(net, attended, net->model.dropout));
     if (!cross) /* the sum takes the variable's place */
         ool_del(t, &attended);
     ool_del(t, &normed);
     ool_del(t, &attended);
-    ool_set(t, weights, of_layer);
-    ool_del(t, &of_layer);
     return ool_module_leave(net, layer, y);
 }
 
@@ -328,12 +326,15 @@ static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *
 {
     const struct block *b = module->state;
     struct ool_tape *t = net->tape;
-    struct ool_tensor *h = NULL, *weights = NULL;
+    struct ool_tensor *h = NULL, *weights = NULL, *of_cross = NULL;
 
     ool_module_enter(net, module);
     ool_set(t, &h, attention_layer(net, b, x, false, p, &weights));
-    if (b->cross_layer)
-        ool_set(t, &h, attention_layer(net, b, h, true, p, &weights));
+    if (b->cross_layer) {
+        ool_set(t, &h, attention_layer(net, b, h, true, p, &of_cross));
+        ool_set(t, &weights, of_cross);
+        ool_del(t, &of_cross);
+    }
     ool_set(t, &h, feed_forward(net, b, h));
     ool_del(t, &weights);
     return ool_module_leave(net, module, ool_return(t, &h));
