@@ -413,9 +413,11 @@ enum ool_status ool_results_read(const char *path, const char *text, size_t leng
     json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &problem);
 
     if (root == NULL) {
-        status = json_error_code(&problem) == json_error_out_of_memory
-                     ? ool_error_set(err, OOL_E_HOST_OOM, "no memory to read results")
-                     : ool_error_set(err, OOL_E_JSON, "%s", problem.text);
+        bool short_of_room =
+            json_error_code(&problem) == json_error_out_of_memory || problem.text[0] == '\0';
+
+        status = short_of_room ? ool_error_set(err, OOL_E_HOST_OOM, "no memory to read results")
+                               : ool_error_set(err, OOL_E_JSON, "%s", problem.text);
         if (err != NULL && err->line == 0 && status == OOL_E_JSON) {
             err->line = problem.line;
             err->column = problem.column;

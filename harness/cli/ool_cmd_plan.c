@@ -254,7 +254,7 @@ struct answer {
     struct ool_text text;
     json_t *cases;  /* with --json */
     json_t *latest; /* the case under way */
-    size_t n;
+    size_t n, refused;
 };
 
 /* One card: the first also tells what is needed, which depends on the card's capability only. */
@@ -313,13 +313,14 @@ static bool is_wanted(const struct ool_case *c, const char *pattern)
 
     if (pattern == NULL)
         return c->steps.n_steps == 0;
-    return ool_glob_match(pattern, c->id) || ool_verdict_applies(&as_expected, c);
+    return ool_glob_match(pattern, c->id) || ool_expectation_matches(&as_expected, c);
 }
 
 /* A point of the matrix that makes no sense is told of; the others are planned. */
 static enum ool_status tell_refusal(struct answer *a, const struct ool_case *c,
                                     struct ool_error *err)
 {
+    a->refused++;
     json_decref(a->latest);
     a->latest = NULL;
     if (a->options->json)
@@ -355,20 +356,24 @@ static enum ool_status plan_cases(struct answer *a, struct ool_case *cases, size
 
 static int print_answer(struct answer *a)
 {
+    bool failed;
+
     if (a->n == 0) {
         fputs("oomlab plan: no case matches\n", stderr);
         return OOL_EXIT_NOTHING;
     }
     if (a->options->json) {
         json_t *root = json_pack("{s:i, s:O}", "format", 1, "cases", a->cases);
-        int failed = root == NULL || json_dumpf(root, stdout, JSON_INDENT(1)) != 0;
 
+        failed = root == NULL || json_dumpf(root, stdout, JSON_INDENT(1)) != 0;
         putchar('\n');
         json_decref(root);
-        return failed ? OOL_EXIT_INFRA : OOL_EXIT_OK;
+    } else {
+        failed = a->text.failed || fputs(ool_text_data(&a->text), stdout) == EOF;
     }
-    return a->text.failed || fputs(ool_text_data(&a->text), stdout) == EOF ? OOL_EXIT_INFRA
-                                                                           : OOL_EXIT_OK;
+    if (failed)
+        return OOL_EXIT_INFRA;
+    return a->refused == a->n ? OOL_EXIT_USAGE : OOL_EXIT_OK;
 }
 
 static int plan_scenario(const struct ool_scenario *scenario, const struct options *o)

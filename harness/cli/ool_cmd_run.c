@@ -423,6 +423,7 @@ static int load_and_run(char *const *paths, size_t n_paths, const struct options
     struct ool_text problems;
     struct ool_suite suite;
     enum ool_status status;
+    size_t selected;
     int code;
 
     ool_text_init(&problems, OOL_RESULTS_LIMIT);
@@ -431,10 +432,11 @@ static int load_and_run(char *const *paths, size_t n_paths, const struct options
     ool_text_fini(&problems);
     if (status != OOL_OK)
         return fail(&err);
-    if (ool_suite_select(&suite, &selection) == 0)
+    selected = ool_suite_select(&suite, &selection);
+    if (selected == 0)
         fputs("oomlab run: nothing is selected\n", stderr);
     if (o->list)
-        code = suite.n_cases > 0 ? list_cases(&suite) : OOL_EXIT_NOTHING;
+        code = selected > 0 ? list_cases(&suite) : OOL_EXIT_NOTHING;
     else
         code = run_suite(&suite, o);
     ool_suite_close(&suite);

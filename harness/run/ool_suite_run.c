@@ -41,7 +41,7 @@ static bool expects_error(const struct ool_case *c)
     for (size_t i = 0; i < c->scenario->n_expectations; i++) {
         const struct ool_expectation *e = &c->scenario->expectations[i];
 
-        if (e->has_outcome && e->outcome == OOL_OUTCOME_ERROR && ool_verdict_applies(e, c))
+        if (e->has_outcome && e->outcome == OOL_OUTCOME_ERROR && ool_expectation_matches(e, c))
             return true;
     }
     return false;

@@ -1,14 +1,11 @@
 #include "ool_verdict.h"
 
-#include "ool_glob.h"
 #include "ool_mem.h"
 #include "ool_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define MOST_NAME 4096 /* bytes of a point and a stack; ids are far shorter */
 
 static const char *const effects[] = {"", "resolves", "saves", "inert", "worse"};
 
@@ -48,24 +45,6 @@ enum ool_effect ool_effect_of(const struct ool_result *result, const struct ool_
     if (order == 0)
         return OOL_EFFECT_INERT;
     return order < 0 ? OOL_EFFECT_SAVES : OOL_EFFECT_WORSE;
-}
-
-bool ool_verdict_applies(const struct ool_expectation *expectation, const struct ool_case *c)
-{
-    const char *pattern = expectation->pattern;
-    bool is_baseline = *c->stack == '\0';
-    char name[MOST_NAME];
-
-    if (pattern == NULL)
-        return true;
-    if (*pattern == '+')
-        pattern++;
-    snprintf(name, sizeof name, "%s%s%s", c->point, *c->point != '\0' && !is_baseline ? "+" : "",
-             c->stack);
-    if (*name != '\0' && ool_glob_match(pattern, name))
-        return true;
-    snprintf(name, sizeof name, "%s+baseline", c->point);
-    return is_baseline && (ool_glob_match(pattern, "baseline") || ool_glob_match(pattern, name));
 }
 
 /* Whether @phase is @wanted as a whole or one of its parts between '/' and '.'. */
@@ -187,7 +166,7 @@ enum ool_status ool_verdict_reach(const struct ool_case *c, const struct ool_res
 
     for (size_t i = 0; i < c->scenario->n_expectations; i++) {
         j.expectation = &c->scenario->expectations[i];
-        if (!ool_verdict_applies(j.expectation, c))
+        if (!ool_expectation_matches(j.expectation, c))
             continue;
         made.n_expectations++;
         check_expectation(&j, result, baseline);

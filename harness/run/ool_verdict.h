@@ -24,10 +24,6 @@ const char *ool_effect_name(enum ool_effect effect); /* "" for none */
  */
 enum ool_effect ool_effect_of(const struct ool_result *result, const struct ool_result *baseline);
 
-/* Expectations know a case by what follows the scenario's name, "batch=4+checkpointing"; a baseline
- * also as "baseline" and "batch=4+baseline". */
-bool ool_verdict_applies(const struct ool_expectation *expectation, const struct ool_case *c);
-
 struct ool_verdict {
     bool pass;
     size_t n_expectations; /* that speak of this case */

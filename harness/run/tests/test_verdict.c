@@ -32,40 +32,6 @@ static struct ool_case a_case(const struct ool_scenario *scenario, const char *p
     return c;
 }
 
-static void test_patterns(void **state)
-{
-    static const struct {
-        const char *pattern, *point, *stack;
-        bool applies;
-    } rows[] = {
-        {NULL,                           "batch=4",  "amp",                          true },
-        {"batch=4",                      "batch=4",  "",                             true },
-        {"batch=4",                      "batch=4",  "amp",                          false},
-        {"batch=4+*",                    "batch=4",  "amp",                          true },
-        {"batch=4+amp",                  "batch=4",  "amp",                          true },
-        {"batch=4+amp",                  "batch=40", "amp",                          false},
-        {"*+amp",                        "batch=4",  "amp",                          true },
-        {"+amp",                         "",         "amp",                          true },
-        {"amp",                          "",         "amp",                          true },
-        {"amp",                          "",         "",                             false},
-        {"baseline",                     "",         "",                             true },
-        {"baseline",                     "batch=4",  "",                             true },
-        {"batch=?+baseline",             "batch=4",  "",                             true },
-        {"baseline",                     "batch=4",  "amp",                          false},
-        {"*",                            "",         "",                             true },
-        {"checkpointing+accumulation=4", "",         "checkpointing+accumulation=4", true },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct ool_expectation e = expectation(rows[i].pattern);
-        struct ool_case c = a_case(NULL, rows[i].point, rows[i].stack);
-
-        if (ool_verdict_applies(&e, &c) != rows[i].applies)
-            fail_msg("row %zu, %s", i, rows[i].pattern);
-    }
-}
-
 static void test_globs(void **state)
 {
     (void)state;
@@ -223,7 +189,6 @@ static void test_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_globs),
         cmocka_unit_test(test_effects),
         cmocka_unit_test(test_expectations),
