@@ -159,10 +159,12 @@ void ool_checkpoint_drop(struct ool_tape *t, struct ool_saved *slot)
     if (t->failed && !t->stopped)
         return;
     run->forgotten[slot->index] = true;
+    if (--run->refs == 0) { /* its inputs die first */
+        run_free(t, run);
+        return;
+    }
     for (struct recomputation *r = run->recomputations; r != NULL; r = r->next)
         ool_del(t, &r->tensors[slot->index]);
-    if (--run->refs == 0)
-        run_free(t, run);
 }
 
 static void pack_recomputed(struct ool_tape *t, struct ool_checkpoint_run *run, struct ool_saved *slot,

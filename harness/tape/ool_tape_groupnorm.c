@@ -51,7 +51,7 @@ static void group_norm_backward(struct ool_tape *t, struct ool_node *node,
     if (ool_needs(node, 0)) {
         terms[0] = ool_scratch(t, size * (uint64_t)(g.batch * g.groups));
         terms[1] = ool_scratch(t, size * (uint64_t)(g.batch * g.groups));
-        if (w != NULL)
+        if (w != NULL && g.pixels > 1)
             terms[2] = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
     }
     ool_kernel_call(t, "group_norm_backward", NULL,
@@ -73,7 +73,7 @@ static struct ool_tensor *native_group_norm(struct ool_tape *t, struct ool_tenso
     struct groups g = groups_of(x, groups);
     uint64_t size = ool_dtype_bytes(ool_accumulate_type(ool_dtype(x)));
     struct ool_tensor *y, *mean = NULL, *rstd = NULL;
-    uint32_t scale, shift, wide[2];
+    uint32_t scale = OOL_NONE, shift = OOL_NONE, wide[2];
 
     if (node != NULL)
         node->i[0] = groups;
@@ -88,8 +88,10 @@ static struct ool_tensor *native_group_norm(struct ool_tape *t, struct ool_tenso
         wide[i] = t->facts->group_norm_wide && size != ool_dtype_bytes(ool_dtype(x))
                       ? ool_scratch(t, size * (uint64_t)(g.batch * g.groups))
                       : OOL_NONE;
-    scale = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
-    shift = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
+    if (g.pixels > 1 && (w != NULL || b != NULL)) {
+        scale = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
+        shift = ool_scratch(t, size * (uint64_t)(g.batch * g.channels));
+    }
     ool_kernel_call(t, "group_norm", NULL, OOL_T(x, w, b), OOL_T(y, mean, rstd));
     ool_scratch_free(t, shift);
     ool_scratch_free(t, scale);
@@ -111,7 +113,7 @@ struct ool_tensor *ool_group_norm(struct ool_tape *t, struct ool_tensor *x, int 
 
     if (!ool_usable(t, OOL_T(x)))
         return NULL;
-    if (x->n_dims < 3 || groups < 1 || x->shape[1] % groups != 0)
+    if (x->n_dims < 2 || groups < 1 || x->shape[1] % groups != 0)
         return ool_fail(t, OOL_E_COMBINATION, "group_norm: %lld channels in %d groups",
                         (long long)ool_size(x, 1), groups);
     scope = ool_scope_open(t);

@@ -238,7 +238,7 @@ static struct ool_tensor *plain_linear(struct ool_tape *t, struct ool_tensor *x,
 
     if (b != NULL && x->n_dims == 2)
         return addmm(t, b, x, ool_transpose(t, w, 0, 1));
-    if (b != NULL && x->n_dims > 2 && ool_is_contiguous(x))
+    if (b != NULL && ool_is_contiguous(x))
         return flat_linear(t, x, w, b);
     y = ool_matmul(t, x, ool_transpose(t, w, 0, 1));
     if (b != NULL)
@@ -255,7 +255,7 @@ struct ool_tensor *ool_linear(struct ool_tape *t, struct ool_tensor *x, struct o
 
     if (!ool_usable(t, OOL_T(x)) || !ool_usable(t, OOL_T(w)))
         return NULL;
-    if (w->n_dims != 2 || x->n_dims < 2 || x->shape[x->n_dims - 1] != w->shape[1])
+    if (w->n_dims != 2 || x->n_dims < 1 || x->shape[x->n_dims - 1] != w->shape[1])
         return ool_fail(t, OOL_E_COMBINATION, "linear: %lld features, the weight takes %lld",
                         (long long)ool_size(x, -1), (long long)ool_size(w, -1));
     scope = ool_scope_open(t);
@@ -424,10 +424,56 @@ static struct ool_tensor *batch_product(struct ool_tape *t, struct ool_tensor *a
     return ool_unsafe_view(t, bmm(t, left, right), n_batch + 2, shape);
 }
 
+/* Saved: matrix, vector. Edges: the same. */
+static void mv_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
+                        struct ool_tensor **out)
+{
+    struct ool_tensor *matrix = ool_saved(t, node, 0), *vector = ool_saved(t, node, 1);
+
+    if (ool_needs(node, 0))
+        out[0] = ool_make_contiguous(t, matrix, ool_dtype(grads[0]));
+    if (ool_needs(node, 1)) {
+        out[1] = ool_make_contiguous(t, vector, ool_dtype(grads[0]));
+        ool_cublas(t);
+    }
+    ool_kernel_call(t, "mv_backward", NULL, OOL_T(grads[0], matrix, vector), OOL_T(out[0], out[1]));
+    if (ool_needs(node, 1))
+        ool_cublas_end(t);
+}
+static const struct ool_node_class mv_class = {"MvBackward0", mv_backward, NULL};
+
+/* A matrix by a vector; more dimensions are folded into the matrix's rows. */
+static struct ool_tensor *mv(struct ool_tape *t, struct ool_tensor *a, struct ool_tensor *b)
+{
+    struct ool_tensor *matrix = a, *y;
+    struct ool_node *node;
+
+    if (a->shape[a->n_dims - 1] != b->shape[0])
+        return ool_fail(t, OOL_E_COMBINATION, "matmul: %lld columns, %lld rows",
+                        (long long)ool_size(a, -1), (long long)b->shape[0]);
+    if (a->n_dims > 2)
+        matrix = ool_reshape(t, a, OOL_SHAPE(-1, b->shape[0]));
+    if (t->failed)
+        return NULL;
+    node = ool_node_make(t, &mv_class, OOL_T(matrix, b));
+    ool_node_save(t, node, matrix);
+    ool_node_save(t, node, b);
+    y = ool_make(t, ool_dtype(a), OOL_PLACE_DEVICE, 1, matrix->shape, NULL);
+    ool_cublas(t);
+    ool_kernel_call(t, "mv", NULL, OOL_T(matrix, b), OOL_T(y));
+    ool_cublas_end(t);
+    y = ool_finish(t, node, y, OOL_T(matrix, b));
+    return a->n_dims > 2 ? ool_unsafe_view(t, y, a->n_dims - 1, a->shape) : y;
+}
+
 static struct ool_tensor *matmul(struct ool_tape *t, struct ool_tensor *a, struct ool_tensor *b)
 {
+    if (a->n_dims >= 2 && b->n_dims == 1)
+        return mv(t, a, b);
+    if (a->n_dims == 1 && b->n_dims == 2)
+        return ool_squeeze(t, matmul(t, ool_unsqueeze(t, a, 0), b), 0);
     if (a->n_dims < 2 || b->n_dims < 2)
-        return ool_fail(t, OOL_E_UNSUPPORTED, "matmul with a vector");
+        return ool_fail(t, OOL_E_UNSUPPORTED, "matmul of a vector by a vector");
     if (a->shape[a->n_dims - 1] != b->shape[b->n_dims - 2])
         return ool_fail(t, OOL_E_COMBINATION, "matmul: %lld columns, %lld rows",
                         (long long)ool_size(a, -1), (long long)ool_size(b, -2));

@@ -318,7 +318,7 @@ struct ool_tensor *ool_select(struct ool_tape *t, struct ool_tensor *x, int dim,
 static void split_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
                            struct ool_tensor **out)
 {
-    struct ool_tensor *parts[64];
+    struct ool_tensor *parts[64], *zeros[64] = {NULL};
     const struct ool_tensor *some = NULL;
 
     for (uint32_t i = 0; i < node->n_outputs && some == NULL; i++)
@@ -329,11 +329,15 @@ static void split_backward(struct ool_tape *t, struct ool_node *node, struct ool
     }
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         parts[i] = grads[i];
-        if (parts[i] == NULL)
-            parts[i] = ool_zeros(t, (enum ool_dtype)some->dtype, node->outputs[i].n_dims,
-                                 node->outputs[i].shape);
+        if (parts[i] == NULL) {
+            ool_set(t, &zeros[i], ool_zeros(t, (enum ool_dtype)some->dtype, node->outputs[i].n_dims,
+                                            node->outputs[i].shape));
+            parts[i] = zeros[i];
+        }
     }
     out[0] = ool_cat(t, parts, (int)node->n_outputs, (int)node->i[VIEW_ARGS]);
+    for (uint32_t i = 0; i < node->n_outputs; i++) /* a std::vector ends from its first item on */
+        ool_del(t, &zeros[i]);
 }
 static const struct ool_node_class split_class = {"SplitBackward0", split_backward, NULL};
 
