@@ -250,9 +250,10 @@ static enum ool_status check_events(struct check *check, struct ool_error *err)
         measure(check, ALLOCATED_TOLERANCE, "peak requested", "", number(peak, "requested"),
                 result->peak_requested);
         compare_phases(check, result);
-        compare_final(check, &result->stats);
         if (json_object_get(check->row, "oom") || result->outcome == OOL_OUTCOME_OOM)
             compare_oom(check, json_object_get(check->row, "oom"), result, "outcome");
+        else
+            compare_final(check, &result->stats);
     }
     run_fini(&run);
     return status;

@@ -42,6 +42,7 @@ void ool_stream_fini(struct ool_stream *stream);
 /**
  * ool_stream_compare - are the events of @here those of @truth, as far as @truth goes?
  *
+ * An out of memory ends both.
  * @sets: runs of frees may come in another order (autocast's exits)
  * @detail: the first difference with both streams side by side around it
  */

@@ -28,6 +28,7 @@ static void differences_are_found(void **state)
     assert_true(same("", "+1", false, &detail));
     assert_true(same("+1 +2 |a -0", "+1 +2 |a -0 -1", false, &detail));
     assert_true(same("S+8 +1 +2 -0 -1 |a", "S+8 +1 +2 -1 -0 |a", true, &detail));
+    assert_true(same("+1 OOM5 -0 |a", "+1 OOM5", false, &detail));
     assert_int_equal(detail.length, 0);
     assert_false(same("+1 +2 -0 -1 |a", "+1 +2 -1 -0 |a", false, &detail));
     assert_non_null(strstr(ool_text_data(&detail), "event 2, in a:"));
