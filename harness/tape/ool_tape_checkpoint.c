@@ -333,10 +333,9 @@ static void reentrant_release(struct ool_tape *t, struct ool_node *node)
 
     if (rerun == NULL)
         return;
-    if (node->refs > 0) { /* after backward: the function lives as long as the node */
-        rerun_forget(t, rerun);
+    rerun_forget(t, rerun);
+    if (node->refs > 0) /* after backward: the function lives as long as the node */
         return;
-    }
     node->state = NULL;
     rerun_free(t, rerun);
 }
