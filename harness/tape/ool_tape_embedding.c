@@ -35,12 +35,13 @@ static uint64_t sort_bytes(const struct ool_tape *t, uint64_t n, uint64_t vocabu
 
 static uint64_t unique_bytes(const struct ool_tape *t, uint64_t n)
 {
+    bool tuned = t->facts->torch >= OOL_TORCH_2_6, newer = t->facts->torch >= OOL_TORCH_2_13;
     uint64_t tile = 64 * 5;
 
-    if (t->facts->torch >= OOL_TORCH_2_6 && t->capability >= 90 && t->capability < 120)
-        tile = 640 * 7;
-    else if (t->facts->torch >= OOL_TORCH_2_6 && t->capability == 80)
-        tile = t->facts->torch >= OOL_TORCH_2_13 ? 128 * 9 : 128 * 14;
+    if (tuned && t->capability >= 90 && t->capability < 120)
+        tile = newer ? 448 * 11 : 640 * 7;
+    else if (tuned && t->capability == 80)
+        tile = newer ? 192 * 7 : 256 * 7;
     return ool_scan_bytes(t, n, tile, t->facts->torch >= OOL_TORCH_2_8 ? 16 : 8);
 }
 
