@@ -166,6 +166,18 @@ struct ool_value *ool_arg_tensors(struct ool_call *c, int i)
     return list;
 }
 
+struct ool_value *ool_call_tuple(struct ool_call *c, struct ool_tensor **parts, int n)
+{
+    struct ool_value *tuple = ool_value_make(c->s, OOL_VALUE_TUPLE);
+
+    for (int i = 0; tuple != NULL && i < n; i++)
+        if (!ool_value_append_take(c->s, tuple, ool_value_tensor(c->s, parts[i]))) {
+            ool_value_drop(c->s, tuple);
+            return NULL;
+        }
+    return tuple;
+}
+
 /* --- binding ------------------------------------------------------------------------------------------ */
 
 struct parameter {
@@ -286,8 +298,8 @@ static bool is_in(const char *paths, const char *path, size_t length)
 static const struct ool_call_line *find_line(const char *path)
 {
     static const char functional[] = "torch.nn.functional.";
-    const struct ool_call_line *const tables[] = {ool_tensor_calls, ool_module_calls,
-                                                  ool_object_calls};
+    const struct ool_call_line *const tables[] = {ool_tensor_calls, ool_layer_calls,
+                                                  ool_module_calls, ool_object_calls};
     char name[160];
 
     if (strncmp(path, functional, sizeof(functional) - 1) == 0) {

@@ -18,8 +18,8 @@ struct ool_call {
     struct ool_snippet *s;
     struct ool_tape *t;
     const char *path;
-    int variant;                                     /* of the line */
-    struct ool_value *arg[OOL_CALL_ARGUMENTS];       /* borrowed; NULL = missing or None */
+    int variant;                               /* of the line */
+    struct ool_value *arg[OOL_CALL_ARGUMENTS]; /* borrowed; NULL = missing or None */
 };
 
 struct ool_call_line {
@@ -30,6 +30,7 @@ struct ool_call_line {
 
 /* Each ends with a line without paths. */
 extern const struct ool_call_line ool_tensor_calls[];
+extern const struct ool_call_line ool_layer_calls[];
 extern const struct ool_call_line ool_module_calls[];
 extern const struct ool_call_line ool_object_calls[];
 
@@ -47,6 +48,8 @@ int ool_arg_dim(struct ool_call *c, int i, int otherwise);
 int ool_arg_ints(struct ool_call *c, int i, int64_t *out, int most);
 /* Tensors of a list, tuple, generator or a single one: a list of its own, for the caller to drop. */
 struct ool_value *ool_arg_tensors(struct ool_call *c, int i);
+/* Floating tensors as a tuple. */
+struct ool_value *ool_call_tuple(struct ool_call *c, struct ool_tensor **parts, int n);
 struct ool_value *ool_call_refuse(struct ool_call *c, const char *what);
 
 #endif

@@ -59,7 +59,7 @@ struct ool_value;
 struct ool_module {
     const char *type; /* "Linear": a literal */
     struct ool_module_param {
-        const char *name; /* NULL = none */
+        const char *name;         /* NULL = none */
         struct ool_value *tensor; /* NULL while on the host */
         enum ool_dtype dtype;
         int n_dims;
@@ -68,8 +68,8 @@ struct ool_module {
     } params[OOL_MODULE_PARAMS];
     struct ool_value **children; /* of a Sequential */
     size_t n_children;
-    int64_t integer; /* the groups of a GroupNorm */
-    double real;     /* the p of a Dropout */
+    int64_t integer;     /* the groups of a GroupNorm */
+    double real;         /* the p of a Dropout */
     bool training, flag; /* flag: an activation in place, GELU's tanh */
 };
 
@@ -119,11 +119,11 @@ struct ool_snippet {
     struct ool_tape *t;
     struct ool_error error;
     bool failed;
-    bool stopped;        /* ... only until the function that a checkpoint runs again is left */
-    int depth;           /* of the evaluation */
+    bool stopped; /* ... only until the function that a checkpoint runs again is left */
+    int depth;    /* of the evaluation */
     int drop_depth;
     struct ool_value *doomed; /* values whose end waits until the drops above them are done */
-    uint64_t work;       /* evaluated so far: texts that ask for too much are refused */
+    uint64_t work;            /* evaluated so far: texts that ask for too much are refused */
     struct ool_scope *globals, *scope;
     struct ool_syntax **trees; /* of every text that was run: functions point into them */
     size_t n_trees, trees_capacity;
@@ -171,11 +171,26 @@ bool ool_scope_set_take(struct ool_snippet *s, struct ool_scope *scope, const ch
                         struct ool_value *value);
 bool ool_scope_remove(struct ool_snippet *s, struct ool_scope *scope, const char *name);
 
+/* --- statements (ool_snippet_exec.c) ---------------------------------------------------------------------- */
+
+#define OOL_SNIPPET_WORK \
+    20000000 /* evaluations of one snippet: texts that ask for more are refused */
+
+enum ool_flow { OOL_FLOW_NEXT, OOL_FLOW_RETURN, OOL_FLOW_FAILED };
+
+/* Runs the statements of a BLOCK; *result gets the value of a return. */
+enum ool_flow ool_snippet_block(struct ool_snippet *s, const struct ool_syntax *block,
+                                struct ool_value **result);
+/* target = value; takes over the reference, even on failure; NULL is a failure that was. */
+bool ool_snippet_store_take(struct ool_snippet *s, const struct ool_syntax *target,
+                            struct ool_value *value);
+
 /* --- evaluation (ool_snippet_eval.c) --------------------------------------------------------------------- */
 
 struct ool_arguments {
-    struct ool_value **values; /* positional ones first; a callee that takes one over sets it NULL */
-    const char **names;        /* NULL for a positional one */
+    struct ool_value *
+        *values;        /* positional ones first; a callee that takes one over sets it NULL */
+    const char **names; /* NULL for a positional one */
     size_t n, capacity;
 };
 
@@ -190,16 +205,18 @@ bool ool_context_leave(struct ool_snippet *s, struct ool_value *manager);
 
 /* --- operators and attributes (ool_snippet_operators.c) ---------------------------------------------------- */
 
-struct ool_value *ool_snippet_unary(struct ool_snippet *s, enum ool_syntax_op op, struct ool_value *x);
-struct ool_value *ool_snippet_binary(struct ool_snippet *s, enum ool_syntax_op op, struct ool_value *x,
-                                     struct ool_value *y);
+struct ool_value *ool_snippet_unary(struct ool_snippet *s, enum ool_syntax_op op,
+                                    struct ool_value *x);
+struct ool_value *ool_snippet_binary(struct ool_snippet *s, enum ool_syntax_op op,
+                                     struct ool_value *x, struct ool_value *y);
 /* x op= y: the value that the target gets (x itself for tensors and lists). */
 struct ool_value *ool_snippet_augment(struct ool_snippet *s, enum ool_syntax_op op,
                                       struct ool_value *x, struct ool_value *y);
 bool ool_snippet_truth(struct ool_snippet *s, const struct ool_value *x);
 struct ool_value *ool_snippet_subscript(struct ool_snippet *s, struct ool_value *x,
                                         struct ool_value *index);
-struct ool_value *ool_snippet_attribute(struct ool_snippet *s, struct ool_value *x, const char *name);
+struct ool_value *ool_snippet_attribute(struct ool_snippet *s, struct ool_value *x,
+                                        const char *name);
 /* x.name = value, value borrowed */
 bool ool_snippet_set_attribute(struct ool_snippet *s, struct ool_value *x, const char *name,
                                struct ool_value *value);
@@ -216,6 +233,7 @@ struct ool_value *ool_module_call(struct ool_snippet *s, struct ool_value *modul
                                   struct ool_arguments *arguments);
 /* The parameters of a module and of its children, each with its dotted name. */
 bool ool_module_each(struct ool_snippet *s, const struct ool_module *module, const char *prefix,
-                     bool (*visit)(const char *name, struct ool_value *tensor, void *state), void *state);
+                     bool (*visit)(const char *name, struct ool_value *tensor, void *state),
+                     void *state);
 
 #endif
