@@ -224,6 +224,8 @@ struct ool_tensor *ool_dropout(struct ool_tape *t, struct ool_tensor *x, double 
 struct ool_tensor *ool_tril(struct ool_tape *t, struct ool_tensor *x);
 struct ool_tensor *ool_triu(struct ool_tape *t, struct ool_tensor *x, int64_t diagonal);
 struct ool_tensor *ool_clamp(struct ool_tape *t, struct ool_tensor *x, double low, double high); /* NAN = no bound */
+/* clamp(x, min=, max=) with tensors that need no gradient */
+struct ool_tensor *ool_clamp_between(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *low, struct ool_tensor *high);
 struct ool_tensor *ool_cat(struct ool_tape *t, struct ool_tensor *const *parts, int n, int dim);
 struct ool_tensor *ool_stack(struct ool_tape *t, struct ool_tensor *const *parts, int n, int dim);
 struct ool_tensor *ool_repeat_interleave(struct ool_tape *t, struct ool_tensor *x, int64_t repeats, int dim);

@@ -15,6 +15,7 @@ struct t5 {
     struct ool_module *shared, *head;
     struct stack encoder, decoder;
     struct ool_kv *self_cache, *cross_cache;
+    struct pass *pass; /* that runs now; NULL while a checkpoint computes a block again */
 };
 
 struct attention {
@@ -28,11 +29,11 @@ struct block {
     int64_t layer;
 };
 
-/* What the blocks of one pass share; the variables of the stack's loop. */
+/* The variables of a stack's loop, as a block gets them, and the caches. @encoded: of the decoder,
+ * what the encoder made. */
+enum { IN_HIDDEN, IN_MASK, IN_BIAS, IN_ENCODED, IN_CROSS_BIAS, N_INPUTS };
 struct pass {
-    const struct stack *stack;
-    struct ool_tensor *mask, *encoded; /* of the decoder: what the encoder made */
-    struct ool_tensor *bias, *cross_bias;
+    struct ool_tensor *variables[N_INPUTS];
     struct ool_kv *self_cache, *cross_cache;
 };
 
@@ -51,11 +52,9 @@ static void defaults(struct ool_net *net, struct ool_model *m)
         m->dropout = 0.1;
     if (m->attention_dropout >= 0 && m->attention_dropout != m->dropout)
         ool_fail(net->tape, OOL_E_UNSUPPORTED, "T5 has one dropout rate for everything");
-    if (net->workload->checkpoint != OOL_CHECKPOINT_NONE)
+    if (net->workload->checkpoint == OOL_CHECKPOINT_REENTRANT)
         ool_fail(net->tape, OOL_E_UNSUPPORTED,
-                 "no checkpoints in T5: its blocks also return position biases");
-    if (net->dtype == OOL_F16)
-        ool_fail(net->tape, OOL_E_UNSUPPORTED, "no fp16 parameters in T5: it clamps infinities");
+                 "no reentrant checkpoints in T5: its blocks also return position biases");
 }
 
 /* --- building --------------------------------------------------------------------------------- */
@@ -229,31 +228,54 @@ static struct ool_tensor *position_bias(struct ool_net *net, const struct attent
     return y;
 }
 
-/* T5Attention: over @x itself, or over @others. *bias is made by the first block of a pass. */
-static struct ool_tensor *attention(struct ool_net *net, const struct attention *a,
-                                    struct ool_tensor *x, struct ool_tensor *others,
-                                    struct ool_kv *cache, int64_t layer, struct pass *p,
-                                    struct ool_tensor **bias, struct ool_tensor **weights)
+/* What a block's attention over itself or over the encoder's result needs beside its input. */
+struct source {
+    const struct attention *attention;
+    struct ool_tensor *others, *mask; /* others: NULL = itself */
+    struct ool_kv *cache;
+    int64_t layer;
+    bool causal, bidirectional;
+};
+
+/* A first block makes the bias that the others get: by position, or zeros for the encoder's result.
+ * With checkpoints the zeros want a gradient. */
+static struct ool_tensor *first_bias(struct ool_net *net, const struct source *s,
+                                     struct ool_tensor *q, int64_t length)
+{
+    struct ool_tensor *bias;
+    int64_t n = ool_size(q, -2);
+
+    if (s->attention->buckets)
+        return position_bias(net, s->attention, n, length, s->bidirectional);
+    bias = q ? ool_zeros(net->tape, ool_dtype(q), OOL_SHAPE(1, net->model.heads, n, length)) : NULL;
+    if (bias && net->workload->checkpoint != OOL_CHECKPOINT_NONE && net->training)
+        ool_require_grad(bias, true);
+    return bias;
+}
+
+/* T5Attention */
+static struct ool_tensor *attention(struct ool_net *net, const struct source *s,
+                                    struct ool_tensor *x, struct ool_tensor **bias,
+                                    struct ool_tensor **weights)
 {
     struct ool_tape *t = net->tape;
     const struct ool_model *m = &net->model;
+    const struct attention *a = s->attention;
     struct ool_hf_attention args = {.softmax = OOL_HF_SOFTMAX,
                                     .groups = 1,
-                                    .causal = p->stack->is_decoder && !others,
-                                    .mask = others ? NULL : p->mask,
+                                    .causal = s->causal,
+                                    .mask = s->mask,
                                     .dropout = net->training ? m->dropout : 0};
     struct ool_tensor *q = NULL, *k = NULL, *v = NULL, *y = NULL;
     int64_t batch = ool_size(x, 0), n = ool_size(x, 1);
 
     ool_module_enter(net, a->module);
     ool_set(t, &q, ool_hf_heads(net, a->q, x, m->head_dim));
-    ool_set(t, &k, ool_hf_heads(net, a->k, others ? others : x, m->head_dim));
-    ool_set(t, &v, ool_hf_heads(net, a->v, others ? others : x, m->head_dim));
-    ool_hf_cache_update(net, cache, layer, &k, &v);
-    if (!*bias && a->buckets)
-        ool_set(t, bias, position_bias(net, a, n, ool_size(k, -2), !p->stack->is_decoder));
-    else if (!*bias && q)
-        ool_set(t, bias, ool_zeros(t, ool_dtype(q), OOL_SHAPE(1, m->heads, n, ool_size(k, -2))));
+    ool_set(t, &k, ool_hf_heads(net, a->k, s->others ? s->others : x, m->head_dim));
+    ool_set(t, &v, ool_hf_heads(net, a->v, s->others ? s->others : x, m->head_dim));
+    ool_hf_cache_update(net, s->cache, s->layer, &k, &v);
+    if (!*bias)
+        ool_set(t, bias, first_bias(net, s, q, ool_size(k, -2)));
     args.bias = *bias;
     ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
     ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(batch, n, m->heads * m->head_dim)));
@@ -265,27 +287,43 @@ static struct ool_tensor *attention(struct ool_net *net, const struct attention 
 }
 
 /* T5LayerSelfAttention and T5LayerCrossAttention: x + dropout(attention(norm(x))) */
-static struct ool_tensor *attention_layer(struct ool_net *net, const struct block *b,
-                                          struct ool_tensor *x, bool cross, struct pass *p,
+static struct ool_tensor *attention_layer(struct ool_net *net, struct ool_module *layer,
+                                          struct ool_module *norm, const struct source *s,
+                                          struct ool_tensor *x, struct ool_tensor **bias,
                                           struct ool_tensor **weights)
 {
     struct ool_tape *t = net->tape;
-    struct ool_module *layer = cross ? b->cross_layer : b->self_layer;
     struct ool_tensor *normed = NULL, *attended = NULL, *y;
 
     ool_module_enter(net, layer);
-    ool_set(t, &normed, rms_norm(net, cross ? b->cross_norm : b->self_norm, x));
-    ool_set(t, &attended,
-            cross ? attention(net, &b->cross, normed, p->encoded, p->cross_cache, b->layer, p,
-                              &p->cross_bias, weights)
-                  : attention(net, &b->self, normed, NULL, p->self_cache, b->layer, p, &p->bias,
-                              weights));
+    ool_set(t, &normed, rms_norm(net, norm, x));
+    ool_set(t, &attended, attention(net, s, normed, bias, weights));
     y = ool_add(t, x, ool_dropout_call(net, attended, net->model.dropout));
-    if (!cross) /* the sum takes the variable's place */
+    if (!s->others) /* the sum takes the variable's place */
         ool_del(t, &attended);
     ool_del(t, &normed);
     ool_del(t, &attended);
     return ool_module_leave(net, layer, y);
+}
+
+/* In fp16 what became infinite is clamped: clamp(h, -limit, limit), the limit chosen on the device.
+ * Both are the block's variables. */
+static void clamp_half(struct ool_net *net, struct ool_tensor **h, struct ool_tensor **limit)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *any = NULL, *less = NULL, *most = NULL, *x;
+
+    if (!*h || ool_dtype(*h) != OOL_F16)
+        return;
+    x = ool_binary_scalar(t, OOL_EQ, ool_unary(t, OOL_ABS, *h), INFINITY);
+    ool_set(t, &any, ool_reduce(t, OOL_ANY, x, OOL_ALL_DIMS, false));
+    ool_set(t, &less, ool_full(t, OOL_F32, 64504, 0, NULL));
+    ool_set(t, &most, ool_full(t, OOL_F32, 65504, 0, NULL));
+    ool_set(t, limit, ool_where(t, any, less, most));
+    ool_del(t, &most);
+    ool_del(t, &less);
+    ool_del(t, &any);
+    ool_set(t, h, ool_clamp_between(t, *h, ool_unary(t, OOL_NEG, *limit), *limit));
 }
 
 /* T5LayerFF: x + dropout(wo(dropout(act(wi(norm(x)))))) */
@@ -321,22 +359,48 @@ static struct ool_tensor *feed_forward(struct ool_net *net, const struct block *
     return ool_module_leave(net, b->ff_layer, y);
 }
 
+/* The biases that a first block makes go to the pass that runs. */
 static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *module,
-                                        struct ool_tensor *x, struct pass *p)
+                                        struct ool_tensor *const *inputs, int n)
 {
     const struct block *b = module->state;
+    struct t5 *g = net->root->state;
+    struct pass *p = g->pass;
     struct ool_tape *t = net->tape;
-    struct ool_tensor *h = NULL, *weights = NULL, *of_cross = NULL;
+    bool decodes = b->cross_layer != NULL;
+    struct source self = {&b->self, NULL,    inputs[IN_MASK], p ? p->self_cache : NULL,
+                          b->layer, decodes, !decodes};
+    struct source cross = {
+        &b->cross, inputs[IN_ENCODED], NULL, p ? p->cross_cache : NULL, b->layer, false, false};
+    struct ool_tensor *h = NULL, *weights = NULL, *of_cross = NULL, *bias = NULL;
+    struct ool_tensor *cross_bias = NULL, *limit = NULL;
 
+    (void)n;
     ool_module_enter(net, module);
-    ool_set(t, &h, attention_layer(net, b, x, false, p, &weights));
-    if (b->cross_layer) {
-        ool_set(t, &h, attention_layer(net, b, h, true, p, &of_cross));
+    ool_set(t, &bias, inputs[IN_BIAS]);
+    ool_set(t, &cross_bias, inputs[IN_CROSS_BIAS]);
+    ool_set(t, &h,
+            attention_layer(net, b->self_layer, b->self_norm, &self, inputs[IN_HIDDEN], &bias,
+                            &weights));
+    clamp_half(net, &h, &limit);
+    if (decodes) {
+        ool_set(
+            t, &h,
+            attention_layer(net, b->cross_layer, b->cross_norm, &cross, h, &cross_bias, &of_cross));
         ool_set(t, &weights, of_cross);
         ool_del(t, &of_cross);
+        clamp_half(net, &h, &limit);
     }
     ool_set(t, &h, feed_forward(net, b, h));
+    clamp_half(net, &h, &limit);
+    if (p) {
+        ool_set(t, &p->variables[IN_BIAS], bias);
+        ool_set(t, &p->variables[IN_CROSS_BIAS], cross_bias);
+    }
+    ool_del(t, &bias);
     ool_del(t, &weights);
+    ool_del(t, &limit);
+    ool_del(t, &cross_bias);
     return ool_module_leave(net, module, ool_return(t, &h));
 }
 
@@ -347,27 +411,29 @@ static struct ool_tensor *stack(struct ool_net *net, const struct stack *s, stru
 {
     struct ool_tape *t = net->tape;
     struct t5 *g = net->root->state;
-    struct pass p = {.stack = s, .encoded = encoded};
-    struct ool_tensor *embeds = NULL, *h = NULL;
+    struct pass p = {.variables = {[IN_ENCODED] = encoded}};
+    struct ool_tensor **h = &p.variables[IN_HIDDEN], *embeds = NULL;
 
     ool_module_enter(net, s->module);
-    if (s->is_decoder) {
+    g->pass = &p;
+    if (s->is_decoder && (net->workload->checkpoint == OOL_CHECKPOINT_NONE || !net->training)) {
         p.self_cache = g->self_cache;
         p.cross_cache = g->cross_cache;
     }
     ool_set(t, &embeds, ool_hf_embedding_call(net, s->tokens, ids, false));
     if (s->is_decoder)
-        ool_set(t, &p.mask, ool_hf_causal_mask(net, embeds, p.self_cache, NULL));
-    ool_set(t, &h, ool_dropout_call(net, embeds, net->model.dropout));
+        ool_set(t, &p.variables[IN_MASK], ool_hf_causal_mask(net, embeds, p.self_cache, NULL));
+    ool_set(t, h, ool_dropout_call(net, embeds, net->model.dropout));
     for (int64_t i = 0; i < s->n_blocks; i++)
-        ool_set(t, &h, block_forward(net, s->blocks[i], h, &p));
-    ool_set(t, &h, rms_norm(net, s->norm, h));
-    ool_set(t, &h, ool_dropout_call(net, h, net->model.dropout));
-    ool_del(t, &p.mask);
+        ool_set(t, h, ool_run_block(net, s->blocks[i], block_forward, p.variables, N_INPUTS));
+    g->pass = NULL;
+    ool_set(t, h, rms_norm(net, s->norm, *h));
+    ool_set(t, h, ool_dropout_call(net, *h, net->model.dropout));
+    ool_del(t, &p.variables[IN_MASK]);
     ool_del(t, &embeds);
-    ool_del(t, &p.bias);
-    ool_del(t, &p.cross_bias);
-    return ool_module_leave(net, s->module, ool_return(t, &h));
+    ool_del(t, &p.variables[IN_BIAS]);
+    ool_del(t, &p.variables[IN_CROSS_BIAS]);
+    return ool_module_leave(net, s->module, ool_return(t, h));
 }
 
 /* _shift_right(): the targets one to the right behind a start token */
