@@ -94,6 +94,20 @@ static struct ool_tensor *make_swapped(struct ool_tape *t, const struct ool_tens
                          ool_make(t, (enum ool_dtype)x->dtype, OOL_PLACE_DEVICE, 4, shape, NULL));
 }
 
+/* Gradients of keys and values that several heads share: one per head first. */
+static void make_expanded(struct ool_tape *t, const struct sizes *s, const struct ool_tensor *k,
+                          struct ool_tensor **expanded)
+{
+    int64_t shapes[2][4] = {
+        {s->batch, s->keys, s->heads, s->head },
+        {s->batch, s->keys, s->heads, s->value}
+    };
+
+    for (int i = 0; i < 2 && k->shape[1] != s->heads; i++)
+        ool_set(t, &expanded[i],
+                ool_make(t, (enum ool_dtype)k->dtype, OOL_PLACE_DEVICE, 4, shapes[i], NULL));
+}
+
 /* The mask's gradient has rows of a multiple of 16 elements. */
 static struct ool_tensor *make_bias_gradient(struct ool_tape *t, const struct ool_tensor *bias)
 {
@@ -139,6 +153,7 @@ static void efficient_backward(struct ool_tape *t, struct ool_node *node,
                       *v = ool_saved(t, node, VALUE);
     struct ool_tensor *bias = ool_saved(t, node, BIAS), *y = ool_saved(t, node, OUT);
     struct ool_tensor *made[4] = {NULL, NULL, NULL, NULL}, *view = NULL, *copy = NULL, *delta;
+    struct ool_tensor *expanded[2] = {NULL, NULL};
     uint32_t workspace;
     struct sizes sizes;
 
@@ -154,6 +169,7 @@ static void efficient_backward(struct ool_tape *t, struct ool_node *node,
     ool_set(t, &made[2], make_swapped(t, v));
     if (bias != NULL && ool_needs(node, 3))
         ool_set(t, &made[3], make_bias_gradient(t, bias));
+    make_expanded(t, &sizes, k, expanded);
     delta = make_delta(t, &sizes, is_half(q));
     workspace = ool_scratch(t, workspace_bytes(t, &sizes, is_half(q), node->d[0] > 0));
     ool_kernel_call(t, "sdpa_backward", node->i[0] != 0 ? "causal=1" : NULL, 7,
@@ -161,6 +177,8 @@ static void efficient_backward(struct ool_tape *t, struct ool_node *node,
                     made);
     ool_del(t, &delta);
     ool_scratch_free(t, workspace);
+    ool_del(t, &expanded[1]);
+    ool_del(t, &expanded[0]);
     ool_del(t, &copy);
     ool_del(t, &view);
     for (int i = 0; i < 4; i++) {
@@ -180,21 +198,23 @@ struct efficient {
     struct ool_tensor *seed, *offset, *lse;
 };
 
-static void make_seed(struct ool_tape *t, struct ool_tensor **word)
+/* With dropout the random state stays on the host. */
+static void make_seed(struct ool_tape *t, double dropout, struct ool_tensor **word)
 {
-    if (t->facts->efficient_seed)
+    if (t->facts->efficient_seed && dropout == 0)
         ool_set(t, word, ool_make(t, OOL_I64, OOL_PLACE_DEVICE, 0, NULL, NULL));
 }
 
 static struct ool_tensor *forward(struct ool_tape *t, const struct ool_tensor *q,
-                                  const struct ool_tensor *v, bool with_lse, struct efficient *e)
+                                  const struct ool_tensor *v, bool with_lse, double dropout,
+                                  struct efficient *e)
 {
     int64_t shape[4] = {q->shape[0], q->shape[2], q->shape[1], v->shape[3]};
     int64_t rows[3] = {q->shape[0], q->shape[1], round_up(q->shape[2], 32)};
     struct ool_tensor *sums = NULL, *y;
 
-    make_seed(t, &e->seed);
-    make_seed(t, &e->offset);
+    make_seed(t, dropout, &e->seed);
+    make_seed(t, dropout, &e->offset);
     y = ool_sdpa_swap(t, ool_make(t, (enum ool_dtype)q->dtype, OOL_PLACE_DEVICE, 4, shape, NULL));
     if (with_lse)
         ool_set(t, &e->lse, ool_make(t, OOL_F32, OOL_PLACE_DEVICE, 3, rows, NULL));
@@ -221,7 +241,7 @@ struct ool_tensor *ool_sdpa_efficient(struct ool_tape *t, struct ool_tensor *q,
     ool_node_save(t, node, k);
     ool_node_save(t, node, q);
     ool_node_save(t, node, v);
-    y = forward(t, q, v, with_lse, &e);
+    y = forward(t, q, v, with_lse, args->dropout, &e);
     ool_node_save_output(t, node, e.lse);
     ool_node_save_output(t, node, y);
     ool_node_save_output(t, node, e.offset);

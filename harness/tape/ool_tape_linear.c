@@ -166,6 +166,16 @@ static struct ool_tensor *mm(struct ool_tape *t, struct ool_tensor *a, struct oo
     return ool_finish(t, node, y, OOL_T(a, b));
 }
 
+static bool is_half(const struct ool_tensor *x)
+{
+    return x->dtype == OOL_F16 || x->dtype == OOL_BF16;
+}
+
+static bool gapless(const struct ool_tensor *x)
+{
+    return column_major(x) || (x->strides[1] == 1 && x->strides[0] == x->shape[1]);
+}
+
 static struct ool_tensor *addmm(struct ool_tape *t, struct ool_tensor *bias, struct ool_tensor *a,
                                 struct ool_tensor *b)
 {
@@ -185,7 +195,8 @@ static struct ool_tensor *addmm(struct ool_tape *t, struct ool_tensor *bias, str
     }
     shape[0] = a->shape[0];
     shape[1] = b->shape[1];
-    lt = bias->n_dims == 1 && bias->shape[0] == shape[1] && ool_is_contiguous(bias) &&
+    lt = (!t->facts->lt_wants_dense || !is_half(a) || (gapless(a) && gapless(b))) &&
+         bias->n_dims == 1 && bias->shape[0] == shape[1] && ool_is_contiguous(bias) &&
          b->shape[0] > 1 && b->shape[1] > 1;
     y = ool_make(t, ool_dtype(a), (enum ool_place)a->place, 2, shape, NULL);
     product(t, "addmm", NULL, lt, bias, a, b, y);

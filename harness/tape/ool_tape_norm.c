@@ -210,12 +210,15 @@ static struct ool_tensor *composed_rms_norm(struct ool_tape *t, struct ool_tenso
     rstd = ool_unary(t, OOL_RSQRT, rstd);
     if (upcasts)
         rstd = ool_scope_close(t, expression, rstd);
-    if (upcasts)
-        OOL_EXPRESSION(t, y, ool_to(t, ool_mul(t, up, rstd), ool_dtype(x)));
-    else
+    if (!upcasts)
         y = ool_scope_close(t, expression, ool_mul(t, up, rstd));
+    else if (t->facts->rms_norm_casts_last)
+        y = ool_mul(t, up, rstd);
+    else
+        OOL_EXPRESSION(t, y, ool_to(t, ool_mul(t, up, rstd), ool_dtype(x)));
     if (w != NULL)
         y = ool_mul(t, y, w);
+    y = ool_to(t, y, ool_dtype(x));
     y = ool_scope_close(t, all, y);
     return ool_finish(t, NULL, y, OOL_T(x, w));
 }

@@ -36,6 +36,8 @@ struct ool_torch_facts {
     bool safe_softmax;     /* math attention uses _safe_softmax and 32-bit copies */
     bool has_gqa, efficient_gqa;
     bool rms_norm_upcasts;    /* the composed one works in 32 bits */
+    bool rms_norm_casts_last; /* ... and multiplies with the weight before it casts back */
+    bool lt_wants_dense;      /* cublasLt takes 16-bit matrices only without gaps */
     bool layer_norm_partials; /* weight gradients of very many rows are summed in two steps */
     bool linear_is_view;      /* a linear with bias of 3-D input returns a tracked view */
     bool group_norm_wide;     /* 16-bit inputs: statistics are made in 32 bits first */
