@@ -319,10 +319,11 @@ static void clamp_half(struct ool_net *net, struct ool_tensor **h, struct ool_te
     ool_set(t, &any, ool_reduce(t, OOL_ANY, x, OOL_ALL_DIMS, false));
     ool_set(t, &less, ool_full(t, OOL_F32, 64504, 0, NULL));
     ool_set(t, &most, ool_full(t, OOL_F32, 65504, 0, NULL));
-    ool_set(t, limit, ool_where(t, any, less, most));
+    x = ool_where(t, any, less, most);
     ool_del(t, &most);
     ool_del(t, &less);
     ool_del(t, &any);
+    ool_set(t, limit, x);
     ool_set(t, h, ool_clamp_between(t, *h, ool_unary(t, OOL_NEG, *limit), *limit));
 }
 
