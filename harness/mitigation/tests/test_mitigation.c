@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+static char empty[] = "";
+
 static void make_case(struct ool_case *c, struct ool_job *job)
 {
     *job = (struct ool_job){.name = "job"};
@@ -13,7 +15,7 @@ static void make_case(struct ool_case *c, struct ool_job *job)
     job->workload.seq = 128;
     job->workload.has_optimizer = true;
     job->workload.optimizer.kind = OOL_ADAMW;
-    *c = (struct ool_case){.jobs = job, .n_jobs = 1};
+    *c = (struct ool_case){.id = empty, .point = empty, .stack = empty, .jobs = job, .n_jobs = 1};
     c->card.capability = 80;
     c->allocator = (struct ool_allocator_choice){"torch", "2.11", "", 1.0};
 }
