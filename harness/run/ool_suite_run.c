@@ -154,11 +154,15 @@ static void judge_complete(struct crew *crew)
     }
 }
 
-/* After a stop or an interrupt the rest is not run, but gets its records. */
-static enum ool_status pass_over(const struct ool_case *c, struct ool_record *record)
+/* After a stop or an interrupt the rest is not run, but gets the records that it would have: mitigations change
+ * what a record says of its case. */
+static enum ool_status pass_over(struct ool_case *c, struct ool_record *record)
 {
-    enum ool_status status = ool_record_init(record, c, NULL, NULL);
+    struct ool_price price = {.quality = ""};
+    enum ool_status status;
 
+    (void)ool_mitigation_apply(c, &price, NULL);
+    status = ool_record_init(record, c, &price, NULL);
     record->result.outcome = OOL_OUTCOME_ERROR;
     record->result.status = OOL_CASE_INTERRUPTED;
     return status;
