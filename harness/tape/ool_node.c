@@ -83,6 +83,15 @@ bool ool_wants_grad(const struct ool_tape *t, int n, struct ool_tensor *const *i
     return false;
 }
 
+struct ool_node *ool_node_blank(struct ool_tape *t, const struct ool_node_class *class, uint32_t n_edges)
+{
+    struct ool_node *node = node_new(t, class, n_edges);
+
+    if (node != NULL)
+        node->sequence = t->sequence++;
+    return node;
+}
+
 struct ool_node *ool_node_make(struct ool_tape *t, const struct ool_node_class *class, int n,
                                struct ool_tensor *const *inputs)
 {

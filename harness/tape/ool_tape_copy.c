@@ -117,5 +117,6 @@ void ool_copy_into(struct ool_tape *t, struct ool_tensor *target, struct ool_ten
         copy_across(t, target, source);
     else
         ool_kernel_call(t, "copy", NULL, OOL_T(source), OOL_T(target));
+    ool_copy_history(t, target, source);
     ool_done(t, OOL_T(source, target));
 }

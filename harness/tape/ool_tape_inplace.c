@@ -91,10 +91,10 @@ static void rebase_view(struct ool_tape *t, struct ool_node *inner, struct ool_t
     x->output = x_output;
     inner->refs--; /* x does not own it */
     node = ool_node_make(t, &copy_slices_class, (int)inner->n_edges, inputs);
-    if (node == NULL) { /* the base wants no gradient, another input does */
-        ool_fail(t, OOL_E_UNSUPPORTED, "an in-place operator with a gradient on a view of a tensor without");
+    if (node == NULL) /* the base wants no gradient, another input does */
+        node = ool_node_blank(t, &copy_slices_class, inner->n_edges);
+    if (node == NULL)
         return;
-    }
     for (uint32_t i = 1; i < inner->n_edges; i++) {
         node->edges[i] = inner->edges[i];
         if (node->edges[i].node != NULL)
@@ -196,6 +196,28 @@ void ool_binary_scalar_inplace(struct ool_tape *t, enum ool_binary op, struct oo
     ool_kernel_call(t, ool_binary_name(op), text, OOL_T(x), OOL_T(x));
     ool_scope_close(t, scope, NULL);
     rebase(t, node, x);
+}
+
+/* --- copy_ ------------------------------------------------------------------------------------------------- */
+
+static void copy_into_backward(struct ool_tape *t, struct ool_node *node,
+                               struct ool_tensor *const *grads, struct ool_tensor **out)
+{
+    if (ool_needs(node, 0))
+        out[0] = ool_zeros_like(t, grads[0]);
+    if (ool_needs(node, 1))
+        out[1] = ool_to(t, grads[0], (enum ool_dtype)node->i[0]);
+}
+static const struct ool_node_class copy_into_class = {"CopyBackwards", copy_into_backward, NULL};
+
+void ool_copy_history(struct ool_tape *t, struct ool_tensor *target, struct ool_tensor *source)
+{
+    struct ool_node *node = ool_node_make(t, &copy_into_class, OOL_T(target, source));
+
+    if (node == NULL || !may_change(t, target))
+        return;
+    node->i[0] = (int64_t)ool_dtype(source);
+    rebase(t, node, target);
 }
 
 /* --- index_copy_ ------------------------------------------------------------------------------------------ */

@@ -248,6 +248,9 @@ bool ool_wants_grad(const struct ool_tape *t, int n, struct ool_tensor *const *i
 /* NULL if grad mode is off or no input requires grad; edge i leads to input i. */
 struct ool_node *ool_node_make(struct ool_tape *t, const struct ool_node_class *class, int n,
                                struct ool_tensor *const *inputs);
+/* One whose edges lead nowhere yet. */
+struct ool_node *ool_node_blank(struct ool_tape *t, const struct ool_node_class *class,
+                                uint32_t n_edges);
 /* All accept node == NULL (nothing happens). Slots are numbered in the order of the calls. */
 void ool_node_save(struct ool_tape *t, struct ool_node *node,
                    struct ool_tensor *x); /* an input; NULL keeps the slot */
@@ -274,6 +277,8 @@ struct ool_tensor *ool_sum_dims(struct ool_tape *t, struct ool_tensor *x, uint32
 /* The elementwise kernels that need no node: one output over the operands. */
 struct ool_tensor *ool_pointwise(struct ool_tape *t, const char *name, enum ool_dtype dtype, int n,
                                  struct ool_tensor *const *operands);
+/* The history of target.copy_(source); nothing if no gradient is wanted. */
+void ool_copy_history(struct ool_tape *t, struct ool_tensor *target, struct ool_tensor *source);
 /* x += y as the engine and optimizers do it: no allocation. */
 void ool_accumulate_into(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor *y);
 /* mm(a, b) of matrices, no gradient, into a new tensor (column-major if @transposed). */
