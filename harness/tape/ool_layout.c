@@ -190,7 +190,7 @@ struct ool_tensor *ool_make_iterated(struct ool_tape *t, enum ool_dtype dtype, i
     const struct ool_tensor *first = NULL;
     int64_t strides[OOL_MAX_DIMS];
     enum ool_place place = OOL_PLACE_DEVICE;
-    bool same = true, device = false;
+    bool same = true, contiguous = true, device = false;
 
     if (t->failed)
         return NULL;
@@ -204,16 +204,20 @@ struct ool_tensor *ool_make_iterated(struct ool_tape *t, enum ool_dtype dtype, i
         else
             place = (enum ool_place)operands[i]->place;
         iterated_add(&it, operands[i]);
+        contiguous = contiguous && ool_is_contiguous(operands[i]);
         if (first == NULL)
             first = operands[i];
-        else if (!ool_same_shape(first, operands[i]) ||
-                 memcmp(first->strides, operands[i]->strides, sizeof first->strides) != 0)
+        else if (!ool_same_shape(first, operands[i]))
+            same = contiguous = false;
+        else if (memcmp(first->strides, operands[i]->strides, sizeof first->strides) != 0)
             same = false;
     }
     if (device)
         place = OOL_PLACE_DEVICE;
-    if (first != NULL && same && first->n_dims == it.n_dims && ool_is_dense(first) &&
-        memcmp(first->shape, it.shape, (size_t)it.n_dims * sizeof *it.shape) == 0)
+    if (first != NULL && contiguous && first->n_dims == it.n_dims)
+        ool_contiguous_strides(it.n_dims, it.shape, strides);
+    else if (first != NULL && same && first->n_dims == it.n_dims && ool_is_dense(first) &&
+             memcmp(first->shape, it.shape, (size_t)it.n_dims * sizeof *it.shape) == 0)
         memcpy(strides, first->strides, sizeof strides);
     else
         iterated_strides(&it, strides);
@@ -237,7 +241,8 @@ struct ool_tensor *ool_make_like_at(struct ool_tape *t, const struct ool_tensor 
     return ool_make(t, dtype, place, x->n_dims, x->shape, strides);
 }
 
-struct ool_tensor *ool_make_like(struct ool_tape *t, const struct ool_tensor *x, enum ool_dtype dtype)
+struct ool_tensor *ool_make_like(struct ool_tape *t, const struct ool_tensor *x,
+                                 enum ool_dtype dtype)
 {
     return x == NULL ? NULL : ool_make_like_at(t, x, dtype, (enum ool_place)x->place);
 }

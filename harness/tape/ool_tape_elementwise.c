@@ -36,34 +36,34 @@ struct unary {
 };
 
 static const struct unary unaries[] = {
-    [OOL_NEG] = {"neg", KEEPS_NOTHING, false, false},
-    [OOL_ABS] = {"abs", KEEPS_INPUT, false, false},
-    [OOL_EXP] = {"exp", KEEPS_RESULT, true, true},
-    [OOL_SQRT] = {"sqrt", KEEPS_RESULT, false, true},
-    [OOL_RSQRT] = {"rsqrt", KEEPS_RESULT, true, true},
-    [OOL_TANH] = {"tanh", KEEPS_RESULT, false, true},
-    [OOL_SIGMOID] = {"sigmoid", KEEPS_RESULT, false, true},
-    [OOL_RELU] = {"relu", KEEPS_RESULT, false, true},
-    [OOL_SILU] = {"silu", KEEPS_INPUT, false, false},
-    [OOL_GELU_ERF] = {"gelu", KEEPS_INPUT, false, false},
-    [OOL_GELU_TANH] = {"gelu_tanh", KEEPS_INPUT, false, false},
-    [OOL_LEAKY_RELU] = {"leaky_relu", KEEPS_INPUT, false, true},
-    [OOL_ELU] = {"elu", KEEPS_INPUT, false, true},
-    [OOL_SOFTPLUS] = {"softplus", KEEPS_INPUT, true, false},
-    [OOL_COS] = {"cos", KEEPS_INPUT, false, false},
-    [OOL_SIN] = {"sin", KEEPS_INPUT, false, false},
-    [OOL_LOG] = {"log", KEEPS_INPUT, true, false},
-    [OOL_MISH] = {"mish", KEEPS_INPUT, false, false},
-    [OOL_HARDSWISH] = {"hardswish", KEEPS_INPUT, false, false},
-    [OOL_HARDSIGMOID] = {"hardsigmoid", KEEPS_INPUT, false, false},
-    [OOL_RELU6] = {"relu6", KEEPS_INPUT, false, false},
+    [OOL_NEG] = {"neg",         KEEPS_NOTHING, false, false},
+    [OOL_ABS] = {"abs",         KEEPS_INPUT,   false, false},
+    [OOL_EXP] = {"exp",         KEEPS_RESULT,  true,  true },
+    [OOL_SQRT] = {"sqrt",        KEEPS_RESULT,  false, true },
+    [OOL_RSQRT] = {"rsqrt",       KEEPS_RESULT,  true,  true },
+    [OOL_TANH] = {"tanh",        KEEPS_RESULT,  false, true },
+    [OOL_SIGMOID] = {"sigmoid",     KEEPS_RESULT,  false, true },
+    [OOL_RELU] = {"relu",        KEEPS_RESULT,  false, true },
+    [OOL_SILU] = {"silu",        KEEPS_INPUT,   false, false},
+    [OOL_GELU_ERF] = {"gelu",        KEEPS_INPUT,   false, false},
+    [OOL_GELU_TANH] = {"gelu_tanh",   KEEPS_INPUT,   false, false},
+    [OOL_LEAKY_RELU] = {"leaky_relu",  KEEPS_INPUT,   false, true },
+    [OOL_ELU] = {"elu",         KEEPS_INPUT,   false, true },
+    [OOL_SOFTPLUS] = {"softplus",    KEEPS_INPUT,   true,  false},
+    [OOL_COS] = {"cos",         KEEPS_INPUT,   false, false},
+    [OOL_SIN] = {"sin",         KEEPS_INPUT,   false, false},
+    [OOL_LOG] = {"log",         KEEPS_INPUT,   true,  false},
+    [OOL_MISH] = {"mish",        KEEPS_INPUT,   false, false},
+    [OOL_HARDSWISH] = {"hardswish",   KEEPS_INPUT,   false, false},
+    [OOL_HARDSIGMOID] = {"hardsigmoid", KEEPS_INPUT,   false, false},
+    [OOL_RELU6] = {"relu6",       KEEPS_INPUT,   false, false},
     [OOL_LOGICAL_NOT] = {"logical_not", KEEPS_NOTHING, false, false},
-    [OOL_SQUARE] = {"square", KEEPS_INPUT, true, false},
+    [OOL_SQUARE] = {"square",      KEEPS_INPUT,   true,  false},
 };
 
 /* One kernel over the gradient and what was saved, "<name>_backward". */
-static struct ool_tensor *fused_backward(struct ool_tape *t, const char *name, struct ool_tensor *grad,
-                                         struct ool_tensor *saved)
+static struct ool_tensor *fused_backward(struct ool_tape *t, const char *name,
+                                         struct ool_tensor *grad, struct ool_tensor *saved)
 {
     char text[48];
     enum ool_dtype dtype = ool_promote(OOL_T(grad, saved));
@@ -110,36 +110,36 @@ static struct ool_tensor *composed_backward(struct ool_tape *t, enum ool_unary o
     }
 }
 
-static void unary_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                           struct ool_tensor **out)
+static void unary_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     enum ool_unary op = (enum ool_unary)node->i[0];
 
     OOL_EXPRESSION(t, out[0], composed_backward(t, op, grads[0], ool_saved(t, node, 0)));
 }
 static const struct ool_node_class unary_classes[] = {
-    [OOL_NEG] = {"NegBackward0", unary_backward, NULL},
-    [OOL_ABS] = {"AbsBackward0", unary_backward, NULL},
-    [OOL_EXP] = {"ExpBackward0", unary_backward, NULL},
-    [OOL_SQRT] = {"SqrtBackward0", unary_backward, NULL},
-    [OOL_RSQRT] = {"RsqrtBackward0", unary_backward, NULL},
-    [OOL_TANH] = {"TanhBackward0", unary_backward, NULL},
-    [OOL_SIGMOID] = {"SigmoidBackward0", unary_backward, NULL},
-    [OOL_RELU] = {"ReluBackward0", unary_backward, NULL},
-    [OOL_SILU] = {"SiluBackward0", unary_backward, NULL},
-    [OOL_GELU_ERF] = {"GeluBackward0", unary_backward, NULL},
-    [OOL_GELU_TANH] = {"GeluBackward0", unary_backward, NULL},
-    [OOL_LEAKY_RELU] = {"LeakyReluBackward0", unary_backward, NULL},
-    [OOL_ELU] = {"EluBackward0", unary_backward, NULL},
-    [OOL_SOFTPLUS] = {"SoftplusBackward0", unary_backward, NULL},
-    [OOL_COS] = {"CosBackward0", unary_backward, NULL},
-    [OOL_SIN] = {"SinBackward0", unary_backward, NULL},
-    [OOL_LOG] = {"LogBackward0", unary_backward, NULL},
-    [OOL_MISH] = {"MishBackward0", unary_backward, NULL},
-    [OOL_HARDSWISH] = {"HardswishBackward0", unary_backward, NULL},
+    [OOL_NEG] = {"NegBackward0",         unary_backward, NULL},
+    [OOL_ABS] = {"AbsBackward0",         unary_backward, NULL},
+    [OOL_EXP] = {"ExpBackward0",         unary_backward, NULL},
+    [OOL_SQRT] = {"SqrtBackward0",        unary_backward, NULL},
+    [OOL_RSQRT] = {"RsqrtBackward0",       unary_backward, NULL},
+    [OOL_TANH] = {"TanhBackward0",        unary_backward, NULL},
+    [OOL_SIGMOID] = {"SigmoidBackward0",     unary_backward, NULL},
+    [OOL_RELU] = {"ReluBackward0",        unary_backward, NULL},
+    [OOL_SILU] = {"SiluBackward0",        unary_backward, NULL},
+    [OOL_GELU_ERF] = {"GeluBackward0",        unary_backward, NULL},
+    [OOL_GELU_TANH] = {"GeluBackward0",        unary_backward, NULL},
+    [OOL_LEAKY_RELU] = {"LeakyReluBackward0",   unary_backward, NULL},
+    [OOL_ELU] = {"EluBackward0",         unary_backward, NULL},
+    [OOL_SOFTPLUS] = {"SoftplusBackward0",    unary_backward, NULL},
+    [OOL_COS] = {"CosBackward0",         unary_backward, NULL},
+    [OOL_SIN] = {"SinBackward0",         unary_backward, NULL},
+    [OOL_LOG] = {"LogBackward0",         unary_backward, NULL},
+    [OOL_MISH] = {"MishBackward0",        unary_backward, NULL},
+    [OOL_HARDSWISH] = {"HardswishBackward0",   unary_backward, NULL},
     [OOL_HARDSIGMOID] = {"HardsigmoidBackward0", unary_backward, NULL},
-    [OOL_RELU6] = {"HardtanhBackward0", unary_backward, NULL},
-    [OOL_SQUARE] = {"PowBackward0", unary_backward, NULL},
+    [OOL_RELU6] = {"HardtanhBackward0",    unary_backward, NULL},
+    [OOL_SQUARE] = {"PowBackward0",         unary_backward, NULL},
 };
 
 static enum ool_dtype unary_type(enum ool_unary op, const struct ool_tensor *x)
@@ -148,14 +148,16 @@ static enum ool_dtype unary_type(enum ool_unary op, const struct ool_tensor *x)
 
     if (op == OOL_LOGICAL_NOT)
         return OOL_BOOL;
-    if (ool_dtype_is_float(dtype) || op == OOL_NEG || op == OOL_ABS || op == OOL_SQUARE || op == OOL_RELU)
+    if (ool_dtype_is_float(dtype) || op == OOL_NEG || op == OOL_ABS || op == OOL_SQUARE ||
+        op == OOL_RELU)
         return dtype;
     return OOL_F32;
 }
 
 struct ool_node *ool_unary_node(struct ool_tape *t, enum ool_unary op, struct ool_tensor *x)
 {
-    struct ool_node *node = op == OOL_LOGICAL_NOT ? NULL : ool_node_make(t, &unary_classes[op], OOL_T(x));
+    struct ool_node *node =
+        op == OOL_LOGICAL_NOT ? NULL : ool_node_make(t, &unary_classes[op], OOL_T(x));
 
     if (node != NULL)
         node->i[0] = op;
@@ -182,7 +184,7 @@ struct ool_tensor *ool_unary(struct ool_tape *t, enum ool_unary op, struct ool_t
     node = ool_unary_node(t, op, x);
     if (unaries[op].keeps == KEEPS_INPUT)
         ool_node_save(t, node, x);
-    y = ool_make_like(t, x, unary_type(op, x));
+    y = ool_make_iterated(t, unary_type(op, x), OOL_T(x));
     ool_kernel_call(t, unaries[op].name, NULL, OOL_T(x), OOL_T(y));
     if (unaries[op].keeps == KEEPS_RESULT)
         ool_node_save_output(t, node, y);
@@ -202,10 +204,10 @@ bool ool_unary_saves_result(enum ool_unary op)
 /* --- two tensors ----------------------------------------------------------------------------------------- */
 
 static const char *const binaries[] = {
-    [OOL_ADD] = "add",         [OOL_SUB] = "sub",         [OOL_MUL] = "mul", [OOL_DIV] = "div",
-    [OOL_POW] = "pow",         [OOL_MAXIMUM] = "maximum", [OOL_MINIMUM] = "minimum",
-    [OOL_EQ] = "eq",           [OOL_NE] = "ne",           [OOL_LT] = "lt",   [OOL_LE] = "le",
-    [OOL_GT] = "gt",           [OOL_GE] = "ge",           [OOL_AND] = "and", [OOL_OR] = "or",
+    [OOL_ADD] = "add", [OOL_SUB] = "sub",         [OOL_MUL] = "mul",         [OOL_DIV] = "div",
+    [OOL_POW] = "pow", [OOL_MAXIMUM] = "maximum", [OOL_MINIMUM] = "minimum", [OOL_EQ] = "eq",
+    [OOL_NE] = "ne",   [OOL_LT] = "lt",           [OOL_LE] = "le",           [OOL_GT] = "gt",
+    [OOL_GE] = "ge",   [OOL_AND] = "and",         [OOL_OR] = "or",
 };
 
 const char *ool_binary_name(enum ool_binary op)
@@ -219,7 +221,8 @@ static bool differentiable(enum ool_binary op)
 }
 
 /* node->i: [0] operator; node->d[0]: the number in place of the second tensor. Saved: other, self. */
-static struct ool_tensor *other_gradient(struct ool_tape *t, struct ool_node *node, struct ool_tensor *grad)
+static struct ool_tensor *other_gradient(struct ool_tape *t, struct ool_node *node,
+                                         struct ool_tensor *grad)
 {
     struct ool_tensor *other = ool_saved(t, node, 0), *self = ool_saved(t, node, 1), *a, *b;
 
@@ -240,7 +243,8 @@ static struct ool_tensor *other_gradient(struct ool_tape *t, struct ool_node *no
     }
 }
 
-static struct ool_tensor *pow_gradient(struct ool_tape *t, struct ool_node *node, struct ool_tensor *grad)
+static struct ool_tensor *pow_gradient(struct ool_tape *t, struct ool_node *node,
+                                       struct ool_tensor *grad)
 {
     double exponent = node->d[0];
     struct ool_tensor *self = ool_saved(t, node, 1), *a, *b;
@@ -267,7 +271,8 @@ static struct ool_tensor *extremum_gradient(struct ool_tape *t, struct ool_node 
     return y;
 }
 
-static struct ool_tensor *self_gradient(struct ool_tape *t, struct ool_node *node, struct ool_tensor *grad)
+static struct ool_tensor *self_gradient(struct ool_tape *t, struct ool_node *node,
+                                        struct ool_tensor *grad)
 {
     struct ool_tensor *other = ool_saved(t, node, 0);
 
@@ -287,8 +292,8 @@ static struct ool_tensor *self_gradient(struct ool_tape *t, struct ool_node *nod
     }
 }
 
-static void binary_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                            struct ool_tensor **out)
+static void binary_backward(struct ool_tape *t, struct ool_node *node,
+                            struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     bool extremum = node->i[0] == OOL_MAXIMUM || node->i[0] == OOL_MINIMUM;
 
@@ -308,15 +313,16 @@ static const struct ool_node_class maximum_class = {"MaximumBackward0", binary_b
 static const struct ool_node_class minimum_class = {"MinimumBackward0", binary_backward, NULL};
 
 static const struct ool_node_class *const binary_classes[] = {
-    [OOL_ADD] = &add_class, [OOL_SUB] = &sub_class, [OOL_MUL] = &mul_class,
-    [OOL_DIV] = &div_class, [OOL_POW] = &pow_class, [OOL_MAXIMUM] = &maximum_class,
+    [OOL_ADD] = &add_class,         [OOL_SUB] = &sub_class, [OOL_MUL] = &mul_class,
+    [OOL_DIV] = &div_class,         [OOL_POW] = &pow_class, [OOL_MAXIMUM] = &maximum_class,
     [OOL_MINIMUM] = &minimum_class,
 };
 
 struct ool_node *ool_binary_node(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x,
                                  struct ool_tensor *y, struct ool_tensor *saved_x)
 {
-    struct ool_node *node = differentiable(op) ? ool_node_make(t, binary_classes[op], OOL_T(x, y)) : NULL;
+    struct ool_node *node =
+        differentiable(op) ? ool_node_make(t, binary_classes[op], OOL_T(x, y)) : NULL;
     bool x_needs, y_needs, extremum = op == OOL_MAXIMUM || op == OOL_MINIMUM;
 
     if (node == NULL)
@@ -326,7 +332,8 @@ struct ool_node *ool_binary_node(struct ool_tape *t, enum ool_binary op, struct 
     y_needs = ool_needs(node, 1);
     ool_node_save_if(t, node, extremum || op == OOL_DIV || (op == OOL_MUL && x_needs), y);
     ool_node_save_if(t, node,
-                     extremum || op == OOL_POW || ((op == OOL_MUL || op == OOL_DIV) && y_needs), saved_x);
+                     extremum || op == OOL_POW || ((op == OOL_MUL || op == OOL_DIV) && y_needs),
+                     saved_x);
     return node;
 }
 
@@ -396,8 +403,8 @@ struct ool_tensor *ool_binary_scalar(struct ool_tape *t, enum ool_binary op, str
 
 /* --- number op tensor ---------------------------------------------------------------------------------------- */
 
-static void rsub_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                          struct ool_tensor **out)
+static void rsub_backward(struct ool_tape *t, struct ool_node *node,
+                          struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     (void)node;
     out[0] = ool_unary(t, OOL_NEG, grads[0]);
@@ -419,19 +426,22 @@ static void reciprocal_backward(struct ool_tape *t, struct ool_node *node,
 {
     OOL_EXPRESSION(t, out[0], reciprocal_gradient(t, grads[0], ool_saved(t, node, 0)));
 }
-static const struct ool_node_class reciprocal_class = {"ReciprocalBackward0", reciprocal_backward, NULL};
+static const struct ool_node_class reciprocal_class = {"ReciprocalBackward0", reciprocal_backward,
+                                                       NULL};
 
 static struct ool_tensor *reciprocal(struct ool_tape *t, struct ool_tensor *x)
 {
     struct ool_node *node = ool_node_make(t, &reciprocal_class, OOL_T(x));
-    struct ool_tensor *y = ool_make_like(t, x, ool_dtype_is_float(ool_dtype(x)) ? ool_dtype(x) : OOL_F32);
+    struct ool_tensor *y =
+        ool_make_iterated(t, ool_dtype_is_float(ool_dtype(x)) ? ool_dtype(x) : OOL_F32, OOL_T(x));
 
     ool_kernel_call(t, "reciprocal", NULL, OOL_T(x), OOL_T(y));
     ool_node_save_output(t, node, y);
     return ool_finish(t, node, y, OOL_T(x));
 }
 
-struct ool_tensor *ool_scalar_binary(struct ool_tape *t, enum ool_binary op, double x, struct ool_tensor *y)
+struct ool_tensor *ool_scalar_binary(struct ool_tape *t, enum ool_binary op, double x,
+                                     struct ool_tensor *y)
 {
     struct ool_node *node;
     struct ool_tensor *z;
@@ -455,7 +465,7 @@ struct ool_tensor *ool_scalar_binary(struct ool_tape *t, enum ool_binary op, dou
         return ool_binary_scalar(t, OOL_LE, y, x);
     case OOL_SUB:
         node = ool_node_make(t, &rsub_class, OOL_T(y));
-        z = ool_make_like(t, y, ool_dtype(y));
+        z = ool_make_iterated(t, ool_dtype(y), OOL_T(y));
         snprintf(text, sizeof text, "value=%.17g", x);
         ool_kernel_call(t, "rsub", text, OOL_T(y), OOL_T(z));
         return ool_finish(t, node, z, OOL_T(y));
@@ -464,7 +474,8 @@ struct ool_tensor *ool_scalar_binary(struct ool_tape *t, enum ool_binary op, dou
     case OOL_POW: /* number ** tensor, as in rotary frequencies: no gradient is asked of it */
         if (ool_wants_grad(t, OOL_T(y)))
             return ool_fail(t, OOL_E_UNSUPPORTED, "the gradient of number ** tensor");
-        z = ool_make_like(t, y, ool_dtype_is_float(ool_dtype(y)) ? ool_dtype(y) : OOL_F32);
+        z = ool_make_iterated(t, ool_dtype_is_float(ool_dtype(y)) ? ool_dtype(y) : OOL_F32,
+                              OOL_T(y));
         ool_kernel_call(t, "exponential", NULL, OOL_T(y), OOL_T(z));
         return ool_finish(t, NULL, z, OOL_T(y));
     default:

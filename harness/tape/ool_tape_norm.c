@@ -85,7 +85,6 @@ static void layer_norm_backward(struct ool_tape *t, struct ool_node *node,
     for (int i = x->n_dims - (int)node->i[0]; i < x->n_dims; i++)
         columns *= x->shape[i];
     rows = columns == 0 ? 0 : ool_numel(x) / columns;
-    grad = contiguous_input(t, grads[0], &grad_copy);
     in = contiguous_input(t, x, &x_copy);
     if (ool_needs(node, 0))
         out[0] = ool_make_contiguous(t, x, ool_dtype(x));
@@ -93,13 +92,14 @@ static void layer_norm_backward(struct ool_tape *t, struct ool_node *node,
         out[1] = ool_make_contiguous(t, w, ool_dtype(w));
     if (ool_needs(node, 2))
         out[2] = ool_make_contiguous(t, b, ool_dtype(b));
+    grad = contiguous_input(t, grads[0], &grad_copy);
     if (ool_needs(node, 1) || ool_needs(node, 2))
         partial_sums(t, w, rows, columns, &out[1], &out[2]);
     ool_kernel_call(t, "layer_norm_backward", NULL,
                     OOL_T(grad, in, ool_saved(t, node, 3), ool_saved(t, node, 4), w),
                     OOL_T(out[0], out[1], out[2]));
-    ool_drop(t, x_copy);
     ool_drop(t, grad_copy);
+    ool_drop(t, x_copy);
 }
 static const struct ool_node_class layer_norm_class = {"NativeLayerNormBackward0",
                                                        layer_norm_backward, NULL};
@@ -160,18 +160,18 @@ static void rms_norm_backward(struct ool_tape *t, struct ool_node *node,
 
     if (t->failed)
         return;
-    grad = contiguous_input(t, grads[0], &grad_copy);
     in = contiguous_input(t, x, &x_copy);
     if (ool_needs(node, 0))
         out[0] = ool_make_contiguous(t, x, ool_dtype(x));
-    if (ool_needs(node, 1)) {
+    if (ool_needs(node, 1))
         out[1] = ool_make_contiguous(t, w, ool_dtype(w));
+    grad = contiguous_input(t, grads[0], &grad_copy);
+    if (ool_needs(node, 1))
         partial_sums(t, w, ool_numel(x) / ool_size(x, -1), ool_size(x, -1), &out[1], NULL);
-    }
     ool_kernel_call(t, "rms_norm_backward", NULL, OOL_T(grad, in, ool_saved(t, node, 2), w),
                     OOL_T(out[0], out[1]));
-    ool_drop(t, x_copy);
     ool_drop(t, grad_copy);
+    ool_drop(t, x_copy);
 }
 static const struct ool_node_class rms_norm_class = {"FusedRmsNormBackward0", rms_norm_backward,
                                                      NULL};

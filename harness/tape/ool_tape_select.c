@@ -178,7 +178,7 @@ struct ool_tensor *ool_clamp(struct ool_tape *t, struct ool_tensor *x, double lo
 static void dropout_backward(struct ool_tape *t, struct ool_node *node,
                              struct ool_tensor *const *grads, struct ool_tensor **out)
 {
-    struct ool_tensor *x = ool_make_like(t, grads[0], ool_dtype(grads[0]));
+    struct ool_tensor *x = ool_make_contiguous(t, grads[0], ool_dtype(grads[0]));
     char text[32];
 
     snprintf(text, sizeof text, "p=%.17g", node->d[0]);
