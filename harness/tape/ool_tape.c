@@ -123,21 +123,24 @@ static bool parse_cublas(const char *text, uint64_t *bytes)
     return true;
 }
 
-static enum ool_status configure_workspaces(struct ool_tape *t, const struct ool_tape_config *config,
+static enum ool_status configure_workspaces(struct ool_tape *t,
+                                            const struct ool_tape_config *config,
                                             struct ool_error *err)
 {
     bool unified = t->facts->cublaslt == OOL_WORKSPACE_SHARED;
 
     t->cublas_bytes = default_cublas_bytes(t->capability);
     if (config->cublas_workspace != NULL)
-        (void)parse_cublas(config->cublas_workspace, &t->cublas_bytes); /* a bad one is ignored, with a warning */
+        (void)parse_cublas(config->cublas_workspace,
+                           &t->cublas_bytes); /* a bad one is ignored, with a warning */
     t->cublaslt_bytes = UINT64_C(1048576);
     if (config->cublaslt_workspace != NULL) {
         char *end;
         unsigned long kib = strtoul(config->cublaslt_workspace, &end, 10);
 
         if (end == config->cublaslt_workspace || *end != '\0' || kib > (UINT64_C(1) << 40))
-            return ool_error_set(err, OOL_E_RANGE, "CUBLASLT_WORKSPACE_SIZE is \"%s\": expected KiB",
+            return ool_error_set(err, OOL_E_RANGE,
+                                 "CUBLASLT_WORKSPACE_SIZE is \"%s\": expected KiB",
                                  config->cublaslt_workspace);
         if (kib == 0 && t->facts->cublaslt_zero_fails)
             return ool_error_set(err, OOL_E_UNSUPPORTED,
@@ -248,7 +251,8 @@ struct ool_tensor *ool_fail(struct ool_tape *t, enum ool_status status, const ch
 
 /* --- what is emitted --------------------------------------------------------------------------------- */
 
-void ool_emit(struct ool_tape *t, enum ool_op_kind kind, uint32_t stream, uint32_t id, uint64_t value)
+void ool_emit(struct ool_tape *t, enum ool_op_kind kind, uint32_t stream, uint32_t id,
+              uint64_t value)
 {
     struct ool_op op = {.kind = (uint8_t)kind,
                         .device = t->device,
@@ -525,6 +529,20 @@ static bool view_number(struct ool_tape *t, struct ool_tensor *x, uint32_t *numb
 
 #define MOST_OPERANDS 64
 
+/* A copy between the host and the card goes over the bus. */
+static void count_moved(struct ool_tape *t, const struct ool_tensor *from,
+                        const struct ool_tensor *to)
+{
+    if (from != NULL && to != NULL &&
+        (from->place == OOL_PLACE_DEVICE) != (to->place == OOL_PLACE_DEVICE))
+        t->moved_bytes += (uint64_t)ool_numel(to) * ool_dtype_bytes((enum ool_dtype)to->dtype);
+}
+
+uint64_t ool_tape_moved(const struct ool_tape *t)
+{
+    return t->moved_bytes;
+}
+
 void ool_kernel_call(struct ool_tape *t, const char *name, const char *attributes, int n_inputs,
                      struct ool_tensor *const *inputs, int n_outputs,
                      struct ool_tensor *const *outputs)
@@ -533,6 +551,8 @@ void ool_kernel_call(struct ool_tape *t, const char *name, const char *attribute
     uint32_t in[MOST_OPERANDS], out[MOST_OPERANDS], id;
     bool ok = true;
 
+    if (n_inputs == 1 && n_outputs == 1)
+        count_moved(t, inputs[0], outputs[0]);
     if (!t->kernels || t->failed)
         return;
     if (n_inputs > MOST_OPERANDS || n_outputs > MOST_OPERANDS) {

@@ -71,6 +71,8 @@ void ool_tape_close(struct ool_tape *t);
 /* The process ends: from here on nothing is emitted; what is closed only gives host memory back. */
 void ool_tape_end(struct ool_tape *t);
 enum ool_status ool_tape_status(const struct ool_tape *t, struct ool_error *err);
+/* Bytes copied between the host and the card so far. */
+uint64_t ool_tape_moved(const struct ool_tape *t);
 /* Makes the tape fail with this error (first one wins). Returns NULL for `return ool_fail(...)`. */
 struct ool_tensor *ool_fail(struct ool_tape *t, enum ool_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

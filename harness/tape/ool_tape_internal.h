@@ -370,6 +370,7 @@ struct ool_tape {
     uint16_t process;
     uint8_t device;
     bool kernels;
+    uint64_t moved_bytes; /* between the host and the card */
     /* where we are */
     char path[1024];
     size_t path_length;

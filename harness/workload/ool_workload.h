@@ -148,6 +148,7 @@ void ool_workload_init(
 struct ool_workload_facts {
     uint64_t params, trainable; /* elements, tied ones once */
     uint64_t param_bytes;
+    uint64_t moved_bytes; /* between the host and the card, the whole run; 0 from ool_workload_count() */
 };
 
 /**
