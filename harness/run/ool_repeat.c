@@ -10,7 +10,8 @@
  * without doing them, and at least the last one is run, where peaks and failures are.
  *
  * One state is kept as an anchor, for twice as many iterations each time (Brent), and looking is
- * paid for by the operations run, so that it stays linear where nothing ever repeats.
+ * paid for by the operations run, all loops together, so that it stays linear where nothing ever
+ * repeats and where loops are entered again and again.
  */
 #include "ool_mem.h"
 #include "ool_replay.h"
@@ -18,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CREDIT_PER_OP 4
-#define FIRST_CREDIT 100000
+#define CREDIT_PER_OP 2
+#define PLENTY 10000                 /* credit to spare: look also where a repeat is unlikely */
 #define MOST_OPS (UINT64_C(1) << 60) /* operation numbers stay below */
 /* Handles of expandable segments are 2 or 20 MiB: only the remainder of a wall matters. */
 #define WALL_REMAINDER (UINT64_C(20) << 20)
@@ -47,7 +48,7 @@ struct anchor {
 struct ool_repeat {
     bool hopeless;  /* the loop does what the words do not show, or was counted on already */
     uint64_t least; /* bytes of the smallest request in the body */
-    uint64_t credit, cost, power, since;
+    uint64_t power, since;
     struct words state;
     struct address *addresses;
     size_t n_addresses, addresses_capacity;
@@ -100,7 +101,6 @@ static struct ool_repeat *open_repeat(const struct ool_replay *r, const struct o
 
     if (repeat == NULL)
         return NULL;
-    repeat->credit = FIRST_CREDIT;
     repeat->power = 1;
     survey(repeat, r, frame);
     repeat->anchor.tallies =
@@ -253,7 +253,7 @@ static enum ool_status write_state(struct ool_repeat *repeat, struct ool_replay 
     bool fine = true;
 
     repeat->state.n = 0;
-    repeat->cost = 0;
+    r->look_cost = 0;
     for (uint16_t i = 0; status == OOL_OK && fine && i < r->program->n_processes; i++) {
         struct ool_snapshot snapshot = {0};
         size_t next = 0;
@@ -266,7 +266,7 @@ static enum ool_status write_state(struct ool_repeat *repeat, struct ool_replay 
         fine = collect_addresses(repeat, r, i);
         for (size_t k = 0; fine && k < snapshot.n_segments; k++)
             fine = put_segment(repeat, &snapshot.segments[k], snapshot.blocks, &next);
-        repeat->cost += snapshot.n_blocks + snapshot.n_segments + r->program->n_storages;
+        r->look_cost += snapshot.n_blocks + snapshot.n_segments + r->program->n_storages;
         ool_snapshot_fini(&snapshot);
     }
     return fine ? status
@@ -457,15 +457,16 @@ enum ool_status ool_repeat_check(struct ool_replay *r, struct ool_frame *frame)
         return ool_error_set(r->err, OOL_E_HOST_OOM, "no memory to watch a loop");
     if (repeat->hopeless)
         return OOL_OK;
-    repeat->credit += CREDIT_PER_OP * (r->n_ops - frame->started);
+    r->credit += CREDIT_PER_OP * (r->n_ops - frame->started);
     due = ++repeat->since >= repeat->power || !repeat->anchor.set;
-    if (!due && (!may_equal(repeat, r) || repeat->credit < repeat->cost ||
-                 (!looks_equal(repeat, r) && repeat->credit < 2 * repeat->cost + FIRST_CREDIT)))
+    if (r->credit < r->look_cost ||
+        (!due && (!may_equal(repeat, r) ||
+                  (!looks_equal(repeat, r) && r->credit < 2 * r->look_cost + PLENTY))))
         return OOL_OK;
     status = write_state(repeat, r);
     if (status != OOL_OK)
         return status;
-    repeat->credit -= least_of(repeat->credit, repeat->cost);
+    r->credit -= least_of(r->credit, r->look_cost);
     if (repeat->hopeless)
         return OOL_OK;
     if (may_equal(repeat, r) && repeat->state.n == repeat->anchor.state.n &&

@@ -11,7 +11,8 @@
 /* A card without end. Allocators reserve a little more address space than the card has, several
  * times, so it must stay far below 2^64. */
 #define UNLIMITED_BYTES (UINT64_C(1) << 52)
-#define OPS_PER_LOOK 4096 /* operations between two looks at the interrupt flag */
+#define FIRST_CREDIT 100000 /* a short loop is looked at as well */
+#define OPS_PER_LOOK 4096   /* operations between two looks at the interrupt flag */
 #define CONTEXT_MESSAGE "CUDA error: out of memory"
 
 static atomic_bool interrupted;
@@ -593,6 +594,7 @@ enum ool_status ool_replay_program(const struct ool_program *program,
 
     r.result = &made;
     r.peak_origin = OOL_NONE;
+    r.credit = FIRST_CREDIT;
     status = open_replay(&r, config);
     if (status == OOL_OK)
         status = run_ops(&r);

@@ -66,6 +66,7 @@ struct ool_replay {
     struct ool_timeline *timeline; /* NULL = not wanted */
     struct ool_frame *frames;      /* open loops, outermost first */
     size_t n_frames, frames_capacity;
+    uint64_t credit, look_cost; /* what looking for repeating states may cost, and cost last */
     uint32_t
         *phase_of_op; /* 1 + phase closed by a mark in a loop; NULL before the first such mark */
     size_t phases_capacity;

@@ -397,6 +397,34 @@ static void test_a_million_operations(void **state)
     ool_program_fini(&b.program);
 }
 
+/* Inner loops that are entered again and again over many blocks: looking at the state must not pile up. */
+static void test_loops_entered_often(void **state)
+{
+    struct ool_case c = build_case(80 * GIB, "");
+    struct ool_result r;
+    struct build b;
+    uint32_t kept, odd;
+
+    (void)state;
+    build_init(&b);
+    for (int i = 0; i < 5000; i++)
+        build_tensor(&b, 3 * MIB, OOL_CATEGORY_PARAMETER, "w");
+    kept = build_storage(&b, 1000, OOL_CATEGORY_LEAK, "kept");
+    odd = build_storage(&b, 700 * KIB, OOL_CATEGORY_LEAK, "odd");
+    build_loop(&b, 20000);
+    build_op(&b, OOL_OP_STREAM_IDLE, 0, OOL_NONE, 0); /* every iteration runs */
+    build_alloc(&b, odd);
+    build_loop(&b, 10);
+    build_alloc(&b, kept);
+    build_end(&b);
+    build_end(&b);
+    assert_int_equal(run(&b, &c, &r), OOL_OK);
+    assert_int_equal(r.n_allocs, 5000 + 20000 * 11);
+    assert_int_equal(r.leak, 700 * KIB + 10000);
+    ool_result_fini(&r);
+    ool_program_fini(&b.program);
+}
+
 static enum ool_status fault_body(void *state)
 {
     struct ool_case c = build_case(GIB, "");
@@ -436,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_wrong_programs),
         cmocka_unit_test(test_wrong_cases),
         cmocka_unit_test(test_a_million_operations),
+        cmocka_unit_test(test_loops_entered_often),
         cmocka_unit_test(test_faults),
     };
 
