@@ -109,8 +109,10 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
     ool_module_enter(net, b->attn);
     ool_set(t, &q, ool_scale(t, ool_linear_call(net, b->q, x), 0.125));
     ool_set(t, &q, ool_transpose(t, ool_view(t, q, OOL_SHAPE(batch, -1, m->heads, d)), 1, 2));
-    ool_set(t, &k, ool_hf_heads(net, b->k, x, d));
-    ool_set(t, &v, ool_hf_heads(net, b->v, x, d));
+    ool_set(t, &k, ool_linear_call(net, b->k, x)); /* both before their views: so backward runs */
+    ool_set(t, &v, ool_linear_call(net, b->v, x));
+    ool_set(t, &k, ool_transpose(t, ool_view(t, k, OOL_SHAPE(batch, -1, m->heads, d)), 1, 2));
+    ool_set(t, &v, ool_transpose(t, ool_view(t, v, OOL_SHAPE(batch, -1, m->heads, d)), 1, 2));
     ool_hf_cache_update(net, g->cache, b->layer, &k, &v);
     ool_set(t, &y, ool_hf_attend(net, q, k, v, &args, weights));
     ool_set(t, &y, ool_reshape(t, y, OOL_SHAPE(batch, ool_size(x, 1), m->hidden)));
