@@ -15,6 +15,10 @@
 
 /* --- expressions ------------------------------------------------------------------------------------ */
 
+/* Levels from loose to tight: 1 or, 2 and, 3 not, 4 comparisons, then the arithmetic ones. */
+#define LEVEL_NOT 3
+#define LEVEL_COMPARE 4
+
 static struct ool_syntax *parse_test(struct ool_parser *p);
 static struct ool_syntax *parse_tests(struct ool_parser *p);
 static struct ool_syntax *parse_binary(struct ool_parser *p, int level);
@@ -81,6 +85,41 @@ static struct ool_syntax *parse_string(struct ool_parser *p)
     return node;
 }
 
+static bool is_target(const struct ool_syntax *node)
+{
+    if (node == NULL)
+        return false;
+    if (node->kind == OOL_SYNTAX_TUPLE || node->kind == OOL_SYNTAX_LIST) {
+        for (const struct ool_syntax *item = node->first; item != NULL; item = item->next)
+            if (!is_target(item))
+                return false;
+        return node->first != NULL;
+    }
+    return node->kind == OOL_SYNTAX_NAME || node->kind == OOL_SYNTAX_ATTRIBUTE ||
+           node->kind == OOL_SYNTAX_SUBSCRIPT;
+}
+
+/* Of a loop or comprehension: no test, since `in` would be read as an operator. */
+static struct ool_syntax *parse_target(struct ool_parser *p)
+{
+    struct ool_syntax *node = parse_binary(p, LEVEL_COMPARE + 1);
+
+    if (ool_parser_at_operator(p, ",")) {
+        struct ool_syntax *tuple = ool_parser_make(p, OOL_SYNTAX_TUPLE), **tail;
+
+        if (tuple == NULL)
+            return NULL;
+        tail = &tuple->first;
+        ool_parser_append(&tail, node);
+        while (ool_parser_accept(p, ",") && !ool_parser_at_word(p, "in"))
+            ool_parser_append(&tail, parse_binary(p, LEVEL_COMPARE + 1));
+        node = tuple;
+    }
+    if (p->status == OOL_OK && !is_target(node))
+        return ool_parser_fail(p, OOL_E_UNSUPPORTED, "a target of an assignment was expected");
+    return p->status == OOL_OK ? node : NULL;
+}
+
 /* After an element: `for target in iterable [if condition]...` */
 static struct ool_syntax *parse_comprehension(struct ool_parser *p, enum ool_syntax_kind kind,
                                               struct ool_syntax *element)
@@ -92,20 +131,7 @@ static struct ool_syntax *parse_comprehension(struct ool_parser *p, enum ool_syn
     tail = &node->first;
     ool_parser_append(&tail, element);
     ool_parser_expect(p, "for");
-    /* a target is no test: `in` would be read as an operator */
-    struct ool_syntax *target = parse_binary(p, 5);
-    if (ool_parser_at_operator(p, ",")) {
-        struct ool_syntax *tuple = ool_parser_make(p, OOL_SYNTAX_TUPLE), **end;
-
-        if (tuple == NULL)
-            return NULL;
-        end = &tuple->first;
-        ool_parser_append(&end, target);
-        while (ool_parser_accept(p, ",") && !ool_parser_at_word(p, "in"))
-            ool_parser_append(&end, parse_binary(p, 5));
-        target = tuple;
-    }
-    ool_parser_append(&tail, target);
+    ool_parser_append(&tail, parse_target(p));
     ool_parser_expect(p, "in");
     ool_parser_append(&tail, parse_binary(p, 1));
     while (ool_parser_accept(p, "if"))
@@ -339,10 +365,6 @@ struct infix {
     enum ool_syntax_op op;
 };
 
-/* Levels from loose to tight: 1 or, 2 and, 3 not, 4 comparisons, then the arithmetic ones. */
-#define LEVEL_NOT 3
-#define LEVEL_COMPARE 4
-
 static const struct infix operators[] = {
     {"==", 4,  OOL_SYNTAX_EQ         },
     {"!=", 4,  OOL_SYNTAX_NE         },
@@ -485,40 +507,6 @@ static struct ool_syntax *parse_tests(struct ool_parser *p)
 }
 
 /* --- statements -------------------------------------------------------------------------------------- */
-
-static bool is_target(const struct ool_syntax *node)
-{
-    if (node == NULL)
-        return false;
-    if (node->kind == OOL_SYNTAX_TUPLE || node->kind == OOL_SYNTAX_LIST) {
-        for (const struct ool_syntax *item = node->first; item != NULL; item = item->next)
-            if (!is_target(item))
-                return false;
-        return node->first != NULL;
-    }
-    return node->kind == OOL_SYNTAX_NAME || node->kind == OOL_SYNTAX_ATTRIBUTE ||
-           node->kind == OOL_SYNTAX_SUBSCRIPT;
-}
-
-static struct ool_syntax *parse_target(struct ool_parser *p)
-{
-    struct ool_syntax *node = parse_binary(p, LEVEL_COMPARE + 1);
-
-    if (ool_parser_at_operator(p, ",")) {
-        struct ool_syntax *tuple = ool_parser_make(p, OOL_SYNTAX_TUPLE), **tail;
-
-        if (tuple == NULL)
-            return NULL;
-        tail = &tuple->first;
-        ool_parser_append(&tail, node);
-        while (ool_parser_accept(p, ",") && !ool_parser_at_word(p, "in"))
-            ool_parser_append(&tail, parse_binary(p, LEVEL_COMPARE + 1));
-        node = tuple;
-    }
-    if (p->status == OOL_OK && !is_target(node))
-        return ool_parser_fail(p, OOL_E_UNSUPPORTED, "a target of an assignment was expected");
-    return p->status == OOL_OK ? node : NULL;
-}
 
 static struct ool_syntax *parse_assignment(struct ool_parser *p)
 {
