@@ -197,8 +197,12 @@ struct ool_tensor *ool_make_iterated(struct ool_tape *t, enum ool_dtype dtype, i
     if (n > 8 || !ool_broadcast(n, operands, &it.n_dims, it.shape))
         return ool_fail(t, OOL_E_COMBINATION, "shapes cannot be broadcast together");
     for (int i = 0; i < n; i++) {
-        if (operands[i] == NULL || operands[i]->number)
+        if (operands[i] == NULL)
             continue;
+        if (operands[i]->number) { /* of another shape: the short cuts below do not hold */
+            same = contiguous = false;
+            continue;
+        }
         if (operands[i]->place == OOL_PLACE_DEVICE)
             device = true;
         else

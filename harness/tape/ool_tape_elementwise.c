@@ -394,7 +394,7 @@ struct ool_tensor *ool_binary_scalar(struct ool_tape *t, enum ool_binary op, str
     node = ool_binary_node(t, op, x, beside, x);
     if (node != NULL)
         node->d[0] = number;
-    y = ool_make_iterated(t, binary_type(op, OOL_T(x, beside)), OOL_T(x));
+    y = ool_make_iterated(t, binary_type(op, OOL_T(x, beside)), OOL_T(x, beside));
     snprintf(text, sizeof text, "value=%.17g", number);
     ool_kernel_call(t, binaries[op], text, OOL_T(x), OOL_T(y));
     y = ool_scope_close(t, scope, y);

@@ -201,7 +201,7 @@ static struct ool_tensor *composed_rms_norm(struct ool_tape *t, struct ool_tenso
 {
     bool upcasts = t->facts->rms_norm_upcasts;
     size_t all = ool_scope_open(t), expression;
-    struct ool_tensor *up, *rstd, *y;
+    struct ool_tensor *up, *rstd, *product, *y = NULL;
 
     up = upcasts ? ool_to(t, x, ool_accumulate_type(ool_dtype(x))) : x;
     expression = ool_scope_open(t);
@@ -210,16 +210,18 @@ static struct ool_tensor *composed_rms_norm(struct ool_tape *t, struct ool_tenso
     rstd = ool_unary(t, OOL_RSQRT, rstd);
     if (upcasts)
         rstd = ool_scope_close(t, expression, rstd);
-    if (!upcasts)
-        y = ool_scope_close(t, expression, ool_mul(t, up, rstd));
-    else if (t->facts->rms_norm_casts_last)
-        y = ool_mul(t, up, rstd);
+    if (upcasts && !t->facts->rms_norm_casts_last)
+        OOL_EXPRESSION(t, product, ool_to(t, ool_mul(t, up, rstd), ool_dtype(x)));
     else
-        OOL_EXPRESSION(t, y, ool_to(t, ool_mul(t, up, rstd), ool_dtype(x)));
+        product = ool_mul(t, up, rstd);
+    ool_set(t, &y, upcasts ? product : ool_scope_close(t, expression, product));
     if (w != NULL)
-        y = ool_mul(t, y, w);
-    y = ool_to(t, y, ool_dtype(x));
-    y = ool_scope_close(t, all, y);
+        ool_set(t, &y, ool_mul(t, y, w));
+    if (t->facts->fused_rms_norm)
+        ool_set(t, &y, ool_contiguous(t, y));
+    if (t->facts->rms_norm_casts_last)
+        ool_set(t, &y, ool_to(t, y, ool_dtype(x)));
+    y = ool_scope_close(t, all, ool_return(t, &y));
     return ool_finish(t, NULL, y, OOL_T(x, w));
 }
 

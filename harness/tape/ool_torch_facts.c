@@ -49,7 +49,9 @@ static const struct ool_torch_facts table[] = {
      .linear_is_view = true,
      .layer_norm_partials = true,
      .topk_pairs = true,
-     .topk_sums = true},
+     .topk_sums = true,
+     .rms_norm_upcasts = true,
+     .rms_norm_casts_last = true},
     {.torch = OOL_TORCH_2_13,
      .cublaslt = OOL_WORKSPACE_SHARED,
      .cublaslt_limited = true,
@@ -65,7 +67,9 @@ static const struct ool_torch_facts table[] = {
      .topk_pairs = true,
      .topk_sums = true,
      .group_norm_wide = true,
-     .multinomial_aminmax = true},
+     .multinomial_aminmax = true,
+     .rms_norm_upcasts = true,
+     .rms_norm_casts_last = true},
     {.torch = OOL_TORCH_2_15,
      .cublas = OOL_WORKSPACE_CALL,
      .cublaslt = OOL_WORKSPACE_CALL,
@@ -82,7 +86,9 @@ static const struct ool_torch_facts table[] = {
      .topk_pairs = true,
      .topk_sums = true,
      .group_norm_wide = true,
-     .multinomial_aminmax = true},
+     .multinomial_aminmax = true,
+     .rms_norm_upcasts = true,
+     .rms_norm_casts_last = true},
 };
 
 const struct ool_torch_facts *ool_torch_facts_of(enum ool_torch torch)
