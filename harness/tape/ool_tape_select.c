@@ -530,6 +530,41 @@ struct ool_tensor *ool_index_rows(struct ool_tape *t, struct ool_tensor *x, stru
     return ool_finish(t, node, y, OOL_T(x, ids));
 }
 
+static void index_pairs_backward(struct ool_tape *t, struct ool_node *node,
+                                 struct ool_tensor *const *grads, struct ool_tensor **out)
+{
+    (void)node;
+    (void)grads;
+    (void)out;
+    ool_fail(t, OOL_E_UNSUPPORTED, "the gradient of a subscript with two tensors");
+}
+static const struct ool_node_class index_pairs_class = {"IndexBackward0", index_pairs_backward, NULL};
+
+/* x[rows, columns]; a tuple lets go of its last item first */
+static struct ool_tensor *index_pairs(struct ool_tape *t, struct ool_tensor *x,
+                                      struct ool_tensor *rows, struct ool_tensor *columns)
+{
+    struct ool_node *node;
+    struct ool_tensor *y;
+    int64_t shape[2 * OOL_MAX_DIMS];
+    int n = 0;
+
+    if (!ool_usable(t, OOL_T(rows)) || !ool_usable(t, OOL_T(columns)))
+        return NULL;
+    if (x->n_dims < 2 || !ool_same_shape(rows, columns))
+        return ool_fail(t, OOL_E_COMBINATION, "a subscript whose two tensors do not fit");
+    node = ool_node_make(t, &index_pairs_class, OOL_T(x));
+    ool_node_save(t, node, rows);
+    ool_node_save(t, node, columns);
+    for (int i = 0; i < rows->n_dims; i++)
+        shape[n++] = rows->shape[i];
+    for (int i = 2; i < x->n_dims; i++)
+        shape[n++] = x->shape[i];
+    y = ool_make(t, ool_dtype(x), (enum ool_place)x->place, n, shape, NULL);
+    ool_kernel_call(t, "index", NULL, OOL_T(x, rows, columns), OOL_T(y));
+    return ool_finish(t, node, y, OOL_T(columns, rows, x));
+}
+
 /* --- subscripts -------------------------------------------------------------------------------------------------- */
 
 static struct ool_tensor *subscript_views(struct ool_tape *t, struct ool_tensor *x, int n,
@@ -583,6 +618,8 @@ struct ool_tensor *ool_subscript(struct ool_tape *t, struct ool_tensor *x, int n
         return NULL;
     if (n == 1 && items[0].kind == OOL_INDEX_TENSOR)
         return ool_index_rows(t, x, items[0].tensor);
+    if (n == 2 && items[0].kind == OOL_INDEX_TENSOR && items[1].kind == OOL_INDEX_TENSOR)
+        return index_pairs(t, x, items[0].tensor, items[1].tensor);
     scope = ool_scope_open(t);
     y = subscript_views(t, x, n, items);
     if (y == x)
