@@ -315,10 +315,10 @@ static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct
         if (detached[i]->grad != NULL && ool_needs(node, i))
             out[i] = ool_hold(t, detached[i]->grad);
     }
-    for (int i = 0; i < rerun->n; i++)
-        ool_drop(t, inputs[i]);
-    for (int i = 0; i < rerun->n; i++)
-        ool_drop(t, detached[i]);
+    for (int i = rerun->n; i > 0; i--) /* tuples let go of their last item first */
+        ool_drop(t, inputs[i - 1]);
+    for (int i = rerun->n; i > 0; i--)
+        ool_drop(t, detached[i - 1]);
     ool_drop(t, y);
     ool_frame_close(t, frame);
     for (int i = 0; i < rerun->n_arguments; i++) { /* handed over: the engine takes a reference of its own */
