@@ -63,6 +63,18 @@ static bool parse_event(const char *text, size_t length, struct ool_event *event
     return false;
 }
 
+/* A mark without an allocation or free since the one before is recorded late, behind an out of
+ * memory that came after it. */
+static void before_oom(struct ool_stream *stream)
+{
+    struct ool_event *last = stream->events + stream->n - 1, mark = *last;
+
+    if (stream->n < 2 || last[-1].kind != OOL_EVENT_OOM)
+        return;
+    *last = last[-1];
+    last[-1] = mark;
+}
+
 enum ool_status ool_stream_parse(struct ool_stream *stream, const char *text, struct ool_error *err)
 {
     struct ool_event event;
@@ -77,8 +89,13 @@ enum ool_status ool_stream_parse(struct ool_stream *stream, const char *text, st
         if (event.kind == OOL_EVENT_FREE && event.value >= stream->n_ids)
             return ool_error_set(err, OOL_E_DATA, "id %" PRIu64 " is freed before it is there",
                                  event.value);
-        add(stream, &event);
         text += length;
+        if (event.kind == OOL_EVENT_PHASE && event.phase_length > 4 &&
+            strncmp(event.phase, "oom:", 4) == 0)
+            continue; /* the recorder's own, where it counted once more */
+        add(stream, &event);
+        if (event.kind == OOL_EVENT_PHASE && !stream->failed)
+            before_oom(stream);
     }
     return stream->failed ? ool_error_set(err, OOL_E_HOST_OOM, "no memory for an event stream")
                           : OOL_OK;

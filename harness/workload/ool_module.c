@@ -275,7 +275,8 @@ static void weights_come(struct ool_tape *t, struct ool_module *module)
         param->host = param->tensor;
         param->tensor = NULL;
         ool_set(t, &param->tensor, ool_to_device(t, param->host));
-        if (param->tensor && ool_requires_grad(param->host)) /* the parameter itself, with other data */
+        if (param->tensor &&
+            ool_requires_grad(param->host)) /* the parameter itself, with other data */
             ool_require_grad(param->tensor, true);
     }
     for (struct ool_module *child = module->first_child; child; child = child->next)
@@ -313,8 +314,13 @@ struct ool_tensor *ool_module_leave(struct ool_net *net, struct ool_module *modu
         weights_go(net->tape, module);
         net->offloaded = NULL;
     }
-    if (net->hook && module->role == OOL_ROLE_BLOCK && result)
-        net->hook(net, result, net->hook_state);
+    if (net->hook && module->role == OOL_ROLE_BLOCK && result) {
+        struct ool_tensor *output = NULL;
+
+        ool_set(net->tape, &output, result); /* the hook does not consume it */
+        net->hook(net, output, net->hook_state);
+        result = ool_return(net->tape, &output);
+    }
     if (module->name)
         ool_pop(net->tape);
     return result;
@@ -431,8 +437,8 @@ struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
         if (i < n - block->keywords)
             n_arguments = n_given;
     }
-    return ool_checkpoint_partial(net->tape, w->checkpoint, block_in_checkpoint, block, given, n_given,
-                                  n_arguments);
+    return ool_checkpoint_partial(net->tape, w->checkpoint, block_in_checkpoint, block, given,
+                                  n_given, n_arguments);
 }
 
 struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const *blocks,
