@@ -85,21 +85,17 @@ static double headroom(const struct ool_record *r)
     return (double)r->capacity - (double)used;
 }
 
-/* What the effect goes by: allocated bytes, and where these are equal, reserved ones. */
+/* What the effect goes by. */
 static bool saving(const struct ool_record *r, const struct ool_record *baseline, double *bytes,
                    double *percent)
 {
-    const struct ool_result *now = &r->result, *before;
-    bool reserved;
-    double from;
+    struct ool_saving saved;
 
     if (r->effect == OOL_EFFECT_NONE || baseline == NULL)
         return false;
-    before = &baseline->result;
-    reserved = now->need_allocated == before->need_allocated;
-    from = (double)(reserved ? before->need_reserved : before->need_allocated);
-    *bytes = from - (double)(reserved ? now->need_reserved : now->need_allocated);
-    *percent = from > 0 ? 100 * *bytes / from : 0;
+    saved = ool_saving_of(&r->result, &baseline->result);
+    *bytes = saved.bytes;
+    *percent = 100 * saved.share;
     return true;
 }
 
@@ -249,8 +245,10 @@ static void add_heading(const struct ool_group *group, enum ool_table_format for
         ool_text_printf(out, "%s\n\n", r->title);
     ool_text_printf(out, "%s %s (context %s)  %s %s%s%s  %s\n", r->card,
                     r->capacity > 0 ? ool_size_print(r->capacity, total) : "of unknown size",
-                    ool_size_print(r->context_bytes, context), r->allocator, r->version,
-                    *r->conf != '\0' ? " " : "", r->conf, ool_provenance_name(r->provenance));
+                    r->context_bytes > 0 ? ool_size_print(r->context_bytes, context)
+                                         : "unknown, taken as 0",
+                    r->allocator, r->version, *r->conf != '\0' ? " " : "", r->conf,
+                    ool_provenance_name(r->provenance));
     if (format == OOL_TABLE_MARKDOWN)
         ool_text_puts(out, "\n");
 }

@@ -4,6 +4,7 @@
 #include "ool_text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,14 +15,33 @@ const char *ool_effect_name(enum ool_effect effect)
     return effects[effect];
 }
 
-/* -1, 0, 1: @result needs less than, the same as, more than @baseline. */
+static struct ool_saving saving_of(uint64_t before, uint64_t after, bool reserved)
+{
+    struct ool_saving saving = {.reserved = reserved, .bytes = (double)before - (double)after};
+
+    saving.share = before > 0 ? saving.bytes / (double)before : 0;
+    return saving;
+}
+
+struct ool_saving ool_saving_of(const struct ool_result *result, const struct ool_result *baseline)
+{
+    struct ool_saving allocated =
+        saving_of(baseline->need_allocated, result->need_allocated, false);
+    struct ool_saving reserved = saving_of(baseline->need_reserved, result->need_reserved, true);
+
+    return fabs(allocated.share) < OOL_INERT_SHARE && fabs(reserved.share) >= OOL_INERT_SHARE
+               ? reserved
+               : allocated;
+}
+
+/* -1, 0, 1: @result needs less than, as much as, more than @baseline. */
 static int compare_needs(const struct ool_result *result, const struct ool_result *baseline)
 {
-    if (result->need_allocated != baseline->need_allocated)
-        return result->need_allocated < baseline->need_allocated ? -1 : 1;
-    if (result->need_reserved != baseline->need_reserved)
-        return result->need_reserved < baseline->need_reserved ? -1 : 1;
-    return 0;
+    struct ool_saving saving = ool_saving_of(result, baseline);
+
+    if (fabs(saving.share) < OOL_INERT_SHARE)
+        return 0;
+    return saving.bytes > 0 ? -1 : 1;
 }
 
 static bool comparable(const struct ool_result *result)
