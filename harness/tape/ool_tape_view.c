@@ -507,5 +507,5 @@ struct ool_tensor *ool_detach(struct ool_tape *t, struct ool_tensor *x)
 {
     if (!ool_usable(t, OOL_T(x)))
         return NULL;
-    return tracked(t, NULL, x, ool_make_alias(t, x));
+    return ool_finish(t, NULL, ool_make_alias(t, x), OOL_T(x)); /* knows nothing of x's graph */
 }
