@@ -225,7 +225,7 @@ void ool_adafactor_foreach(struct ool_tape *t, struct ool_optimizer *o)
         ool_fail(t, OOL_E_HOST_OOM, "no memory for an optimizer's lists");
         return;
     }
-    n_dtypes = ool_optimizer_groups(o, dtypes);
+    n_dtypes = ool_optimizer_groups(t, o, dtypes);
     for (size_t k = 0; k < n_dtypes; k++) {
         int first = -1; /* of a type, the kind met first: matrices or vectors */
 

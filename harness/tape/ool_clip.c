@@ -118,7 +118,7 @@ static struct ool_tensor *total_of(struct ool_tape *t, struct ool_tensor *const 
                                    enum ool_implementation implementation, struct norms *norms)
 {
     enum ool_dtype dtypes[OOL_N_DTYPES];
-    size_t n_dtypes = ool_group_dtypes(grads, n, dtypes);
+    size_t n_dtypes = ool_group_dtypes(t, grads, n, dtypes);
     struct ool_tensor *stacked = NULL, *total = NULL;
 
     norms->items = ool_calloc(n > 0 ? n : 1, sizeof(struct ool_tensor *));

@@ -27,12 +27,14 @@ static const char *const kind_names[] = {
 /* What is wrong with the combination, in PyTorch's terms; NULL = nothing. */
 static const char *refusal(const struct ool_tape *t, const struct ool_optimizer_config *c)
 {
-    uint32_t kind = BIT(c->kind);
+    uint32_t kind = BIT(c->kind), fused = ADAMS | BIT(OOL_SGD);
     uint32_t capturable = t->facts->torch < OOL_TORCH_2_4 ? CAPTURABLE_2_2 : CAPTURABLE;
 
     if (c->kind == OOL_ADAFACTOR && t->facts->torch < OOL_TORCH_2_6)
         return "does not exist in this release";
-    if (c->implementation == OOL_FUSED && (kind & (ADAMS | BIT(OOL_SGD))) == 0)
+    if (t->facts->torch >= OOL_TORCH_2_15)
+        fused |= BIT(OOL_ADAGRAD);
+    if (c->implementation == OOL_FUSED && (kind & fused) == 0)
         return "has no fused form on a card";
     if (c->implementation == OOL_FUSED && c->kind == OOL_SGD && t->facts->torch < OOL_TORCH_2_4)
         return "has no fused form in this release";
@@ -179,23 +181,26 @@ static void make_momentum(struct ool_tape *t, const struct ool_optimizer *o, str
 
 /* --- a step ------------------------------------------------------------------------------------------- */
 
-size_t ool_group_dtypes(struct ool_tensor *const *tensors, size_t n, enum ool_dtype *dtypes)
+size_t ool_group_dtypes(const struct ool_tape *t, struct ool_tensor *const *tensors, size_t n,
+                        enum ool_dtype *dtypes)
 {
-    bool seen[OOL_N_DTYPES] = {false};
+    bool seen[OOL_N_DTYPES] = {false}, appended = t->facts->torch < OOL_TORCH_2_4;
     size_t count = 0;
 
     for (size_t i = 0; i < n; i++) {
         if (tensors[i] == NULL || seen[tensors[i]->dtype])
             continue;
         seen[tensors[i]->dtype] = true;
-        for (size_t j = count++; j > 0; j--)
+        for (size_t j = count; j > 0 && !appended; j--)
             dtypes[j] = dtypes[j - 1];
-        dtypes[0] = (enum ool_dtype)tensors[i]->dtype;
+        dtypes[appended ? count : 0] = (enum ool_dtype)tensors[i]->dtype;
+        count++;
     }
     return count;
 }
 
-size_t ool_optimizer_groups(struct ool_optimizer *o, enum ool_dtype *dtypes)
+size_t ool_optimizer_groups(const struct ool_tape *t, struct ool_optimizer *o,
+                            enum ool_dtype *dtypes)
 {
     size_t n = 0;
 
@@ -203,7 +208,7 @@ size_t ool_optimizer_groups(struct ool_optimizer *o, enum ool_dtype *dtypes)
         if (o->slots[i].param->grad != NULL)
             o->params[n++] = o->slots[i].param->grad;
     }
-    return ool_group_dtypes(o->params, n, dtypes);
+    return ool_group_dtypes(t, o->params, n, dtypes);
 }
 
 static void recipe(struct ool_tape *t, struct ool_optimizer *o, const struct ool_text *text,
@@ -231,7 +236,7 @@ static void step_group(struct ool_tape *t, struct ool_optimizer *o, enum ool_dty
 static void step_foreach(struct ool_tape *t, struct ool_optimizer *o)
 {
     enum ool_dtype dtypes[OOL_N_DTYPES];
-    size_t n_dtypes = ool_optimizer_groups(o, dtypes);
+    size_t n_dtypes = ool_optimizer_groups(t, o, dtypes);
 
     for (size_t i = 0; i < n_dtypes; i++)
         step_group(t, o, dtypes[i]);

@@ -105,7 +105,9 @@ static void rprop(const struct ool_tape *t, struct ool_optimizer *o)
     ool_text_puts(&o->body, "q=P -l"); /* the loop variable of the group before */
     ool_text_puts(&o->body, o->config.capturable
                                 ? "{x=b y=p z=P -y-x-z x=b y=p z=P -y-x-z x=b y=p z=P -y-x-z}"
-                                : "{x=b y=o -y-x x=b y=o -y-x x=b y=o -y-x}");
+                            : t->facts->torch < OOL_TORCH_2_15
+                                ? "{x=b y=o -y-x x=b y=o -y-x x=b y=o -y-x}"
+                                : "{x=b -x x=b -x x=b -x}");
     ool_text_puts(&o->body, t->facts->torch < OOL_TORCH_2_4 ? "{x=b -x}" : "{x=b y=p z=P -y-x-z}");
     ool_text_puts(&o->body, "l|q -q s=P");
     ool_text_puts(&o->end, "-l-s");

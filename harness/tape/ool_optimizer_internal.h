@@ -34,7 +34,8 @@ struct ool_optimizer {
 void ool_optimizer_foreach(const struct ool_tape *t, struct ool_optimizer *optimizer);
 void ool_optimizer_loop(const struct ool_tape *t, struct ool_optimizer *optimizer);
 /* The types of the gradients that a step finds, as ool_group_dtypes(); uses optimizer->params. */
-size_t ool_optimizer_groups(struct ool_optimizer *optimizer, enum ool_dtype *dtypes);
+size_t ool_optimizer_groups(const struct ool_tape *t, struct ool_optimizer *optimizer,
+                            enum ool_dtype *dtypes);
 /* Adafactor reduces and multiplies, so it is code of its own. */
 void ool_adafactor_states(struct ool_tape *t, struct ool_slot *slot);
 void ool_adafactor_loop(struct ool_tape *t, struct ool_optimizer *optimizer);
@@ -52,9 +53,11 @@ uint32_t ool_every_dim(const struct ool_tensor *x);
 
 /*
  * The types of @tensors (NULL ones do not count), in the order in which grouping by device and type
- * yields them: the last one met comes first (each new key goes to the head of the hash table's list).
+ * yields them: the last one met comes first (each new key goes to the head of the hash table's list);
+ * 2.2 yields them in the order in which they are met.
  * Returns how many; @dtypes has room for OOL_N_DTYPES.
  */
-size_t ool_group_dtypes(struct ool_tensor *const *tensors, size_t n, enum ool_dtype *dtypes);
+size_t ool_group_dtypes(const struct ool_tape *t, struct ool_tensor *const *tensors, size_t n,
+                        enum ool_dtype *dtypes);
 
 #endif

@@ -130,7 +130,7 @@ static void radam(struct ool_optimizer *o)
     ool_text_puts(&o->end, "-g-a-e-u-b-r");
 }
 
-static void rprop(struct ool_optimizer *o)
+static void rprop(const struct ool_tape *t, struct ool_optimizer *o)
 {
     gradient_late(o);
     ool_text_puts(&o->body, "x=P w=P -x s<w");
@@ -138,7 +138,9 @@ static void rprop(struct ool_optimizer *o)
         ool_text_puts(&o->body, "x=b y=p z=P -y-x-z x=b y=p z=P -y-x-z x=b y=p z=P -y-x-z"
                                 "g=P x=b y=p z=P -y-x-z");
     else
-        ool_text_puts(&o->body, "x=b y=o -y-x x=b y=o -y-x x=b y=o -y-x g=P x=b y=o -y-x");
+        ool_text_puts(&o->body, t->facts->torch < OOL_TORCH_2_15
+                                    ? "x=b y=o -y-x x=b y=o -y-x x=b y=o -y-x g=P x=b y=o -y-x"
+                                    : "x=b -x x=b -x x=b -x g=P x=b -x");
     ool_text_puts(&o->body, "x=P -x");
     ool_text_puts(&o->end, "-g-s");
 }
@@ -187,7 +189,7 @@ void ool_optimizer_loop(const struct ool_tape *t, struct ool_optimizer *optimize
         radam(optimizer);
         break;
     case OOL_RPROP:
-        rprop(optimizer);
+        rprop(t, optimizer);
         break;
     case OOL_ASGD:
         asgd(optimizer);
