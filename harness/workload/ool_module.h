@@ -70,7 +70,7 @@ struct ool_module {
     unsigned present;                   /* the same: bit i = input i is given, is not NULL */
     int keywords; /* of a block: so many last inputs are keyword arguments, which a checkpoint keeps
                      with the function */
-    void *state;                        /* the family's own struct, from ool_net_alloc() */
+    void *state;  /* the family's own struct, from ool_net_alloc() */
 };
 
 /* A key/value cache; what k[i], v[i] hold is up to update(). */
