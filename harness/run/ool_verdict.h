@@ -16,7 +16,7 @@ enum ool_effect {
 const char *ool_effect_name(enum ool_effect effect); /* "" for none */
 
 /* A change of less than this share of the baseline's need is none: another split, another rounding. */
-#define OOL_INERT_SHARE 0.005
+#define OOL_INERT_SHARE 0.01
 
 /* What a case needs less than its baseline (below zero: more). */
 struct ool_saving {
