@@ -8,7 +8,8 @@
 
 /*
  * The gradient of the base is copied, the part that the view covers goes through the operator, and
- * what comes out replaces that part. node->state is the operator's own node.
+ * what comes out replaces that part. node->state is the operator's own node; node->i: where the view
+ * starts, its strides, the base's strides.
  */
 static void copy_slices_backward(struct ool_tape *t, struct ool_node *node,
                                  struct ool_tensor *const *grads, struct ool_tensor **out)
@@ -17,10 +18,11 @@ static void copy_slices_backward(struct ool_tape *t, struct ool_node *node,
     struct ool_tensor *inner_out[OOL_NODE_EDGES] = {0};
     struct ool_tensor *result, *part, *given = NULL;
 
-    result = ool_make_contiguous(t, grads[0], ool_dtype(grads[0]));
+    result = ool_make(t, ool_dtype(grads[0]), (enum ool_place)grads[0]->place, grads[0]->n_dims,
+                      grads[0]->shape, &node->i[1 + OOL_MAX_DIMS]);
     ool_kernel_call(t, "copy", NULL, OOL_T(grads[0]), OOL_T(result));
-    part = ool_make_view(t, result, inner->outputs[0].n_dims, inner->outputs[0].shape,
-                         &node->i[1], node->i[0]);
+    part = ool_make_view(t, result, inner->outputs[0].n_dims, inner->outputs[0].shape, &node->i[1],
+                         node->i[0]);
     ool_set(t, &given, ool_clone(t, part));
     if (t->failed)
         return;
@@ -62,7 +64,8 @@ static void as_strided_backward(struct ool_tape *t, struct ool_node *node,
     ool_kernel_call(t, "copy", NULL, OOL_T(grads[0]), OOL_T(part));
     out[0] = ool_make_view(t, storage, n_dims, shape, strides, 0);
 }
-static const struct ool_node_class as_strided_class = {"AsStridedBackward0", as_strided_backward, NULL};
+static const struct ool_node_class as_strided_class = {"AsStridedBackward0", as_strided_backward,
+                                                       NULL};
 
 /* The view's own history, made anew on top of its base's. */
 static void regenerate(struct ool_tape *t, struct ool_tensor *x)
@@ -103,6 +106,7 @@ static void rebase_view(struct ool_tape *t, struct ool_node *inner, struct ool_t
     node->state = inner;
     node->i[0] = x->offset - base->offset;
     memcpy(&node->i[1], x->strides, sizeof x->strides);
+    memcpy(&node->i[1 + OOL_MAX_DIMS], base->strides, sizeof base->strides);
     ool_node_output(t, node, base);
     ool_node_drop(t, old);
     ool_node_drop(t, node);
@@ -178,7 +182,8 @@ void ool_binary_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tenso
         ool_done(t, OOL_T(y));
 }
 
-void ool_binary_scalar_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x, double number)
+void ool_binary_scalar_inplace(struct ool_tape *t, enum ool_binary op, struct ool_tensor *x,
+                               double number)
 {
     struct ool_node *node;
     struct ool_tensor *beside;
@@ -230,14 +235,17 @@ static void index_copy_backward(struct ool_tape *t, struct ool_node *node,
 
     if (ool_needs(node, 0)) { /* grad.index_fill(dim, index, 0) */
         out[0] = ool_make_like(t, grads[0], ool_dtype(grads[0]));
-        ool_kernel_call(t, "index_fill", NULL, OOL_T(grads[0], ool_saved(t, node, 0)), OOL_T(out[0]));
+        ool_kernel_call(t, "index_fill", NULL, OOL_T(grads[0], ool_saved(t, node, 0)),
+                        OOL_T(out[0]));
     }
     if (ool_needs(node, 1) && source != NULL) { /* grad.index_select(dim, index) */
         out[1] = ool_make_contiguous(t, source, ool_dtype(grads[0]));
-        ool_kernel_call(t, "index_select", NULL, OOL_T(grads[0], ool_saved(t, node, 0)), OOL_T(out[1]));
+        ool_kernel_call(t, "index_select", NULL, OOL_T(grads[0], ool_saved(t, node, 0)),
+                        OOL_T(out[1]));
     }
 }
-static const struct ool_node_class index_copy_class = {"IndexCopyBackward0", index_copy_backward, NULL};
+static const struct ool_node_class index_copy_class = {"IndexCopyBackward0", index_copy_backward,
+                                                       NULL};
 
 void ool_index_copy(struct ool_tape *t, struct ool_tensor *x, int dim, struct ool_tensor *index,
                     struct ool_tensor *source)

@@ -354,6 +354,12 @@ struct ool_tensor *ool_bmm(struct ool_tape *t, struct ool_tensor *x, struct ool_
 
 /* --- matmul: which product it is ----------------------------------------------------------------------------------- */
 
+/* tensor.requires_grad: of a view it is also its base's, even if the view was made without grad. */
+static bool wants_gradient(const struct ool_tensor *x)
+{
+    return ool_requires_grad(x) || (x->base != NULL && ool_requires_grad(x->base));
+}
+
 /* Whether the larger operand becomes one matrix. It does even at the price of a copy if the smaller one
  * requires a gradient, which else would be made once for each matrix of the batch. */
 static bool should_fold(const struct ool_tensor *a, const struct ool_tensor *b)
@@ -365,7 +371,7 @@ static bool should_fold(const struct ool_tensor *a, const struct ool_tensor *b)
 
     if (n < 3 || small->n_dims > 2)
         return false;
-    if (ool_requires_grad(small))
+    if (wants_gradient(small))
         return true;
     if (a->n_dims == 2)
         return false;
@@ -493,9 +499,9 @@ static struct ool_tensor *matmul(struct ool_tape *t, struct ool_tensor *a, struc
     if (should_fold(a, b))
         return folded(t, a, b);
     if (a->n_dims == 3 && b->n_dims == 3 && a->shape[0] != b->shape[0]) {
-        if (a->shape[0] == 1 && ool_requires_grad(a))
+        if (a->shape[0] == 1 && wants_gradient(a))
             return matmul(t, ool_squeeze(t, a, 0), b);
-        if (b->shape[0] == 1 && ool_requires_grad(b))
+        if (b->shape[0] == 1 && wants_gradient(b))
             return matmul(t, a, ool_squeeze(t, b, 0));
     }
     return batch_product(t, a, b);
