@@ -382,7 +382,7 @@ void ool_operators_fini(struct ool_operators_run *run)
     ool_snippet_close(run->snippet);
     ool_tape_close(run->tape);
     ool_program_fini(&run->program);
-    for (uint32_t i = 0; i < run->recording.first_storage; i++)
+    for (uint32_t i = 0; run->recording.names != NULL && i < run->recording.first_storage; i++)
         ool_free(run->recording.names[i]);
     ool_free(run->recording.names);
     ool_free(run->recording.ids);
