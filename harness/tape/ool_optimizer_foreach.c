@@ -66,12 +66,13 @@ static void adamax(const struct ool_tape *t, struct ool_optimizer *o)
 {
     gradients(o, decays(o));
     if (t->facts->torch < OOL_TORCH_2_4)
-        ool_text_puts(&o->body, "{x=P w=C -x n<w y=l -y}"); /* cat, then max with its indices */
+        ool_text_puts(&o->body,
+                      "-h {x=P w=C -x n<w y=l -y} h|g"); /* cat, then max with its indices */
     else if (!o->config.maximize && !decays(o))
         ool_text_puts(&o->body, "g=P");
     if (o->config.capturable)
         ool_text_puts(&o->body, "b=s n=P");
-    ool_text_puts(&o->end, "-g-b-n");
+    ool_text_puts(&o->end, "-g-h-b-n");
 }
 
 static void nadam(struct ool_optimizer *o)
@@ -108,7 +109,8 @@ static void rprop(const struct ool_tape *t, struct ool_optimizer *o)
                             : t->facts->torch < OOL_TORCH_2_15
                                 ? "{x=b y=o -y-x x=b y=o -y-x x=b y=o -y-x}"
                                 : "{x=b -x x=b -x x=b -x}");
-    ool_text_puts(&o->body, t->facts->torch < OOL_TORCH_2_4 ? "{x=b -x}" : "{x=b y=p z=P -y-x-z}");
+    ool_text_puts(&o->body,
+                  t->facts->torch < OOL_TORCH_2_4 ? "{x=b y=o -y-x}" : "{x=b y=p z=P -y-x-z}");
     ool_text_puts(&o->body, "l|q -q s=P");
     ool_text_puts(&o->end, "-l-s");
 }
@@ -122,7 +124,10 @@ static void asgd(const struct ool_tape *t, struct ool_optimizer *o)
     if (o->config.capturable) {
         ool_text_puts(&o->body, "u=s -u e=s");
     } else if (t->facts->torch < OOL_TORCH_2_4) {
-        ool_text_puts(&o->body, "{x=s k+x y=s j+y} c=0 d=0 u<j e<k c|e d|u");
+        /* two growing lists and their loop variables, c and d; a tensor lr stays on the host */
+        ool_text_puts(&o->body, "e=0 u=0 k<c j<d");
+        ool_text_puts(&o->body,
+                      o->config.tensor_lr ? "{y=s -j u+d d<y}" : "{x=s -k e+c c<x y=s -j u+d d<y}");
     } else {
         /* lr / ((1 + lambd * lr * step) ** alpha): a number divided is a reciprocal and a product */
         ool_text_puts(&o->body, o->config.tensor_lr ? "{x=s y=s -x x=s -y z=s -x k+z}"

@@ -109,7 +109,7 @@ static void nadam(struct ool_optimizer *o)
     ool_text_puts(&o->end, "-g-e-b-m-n-d-p");
 }
 
-static void radam(struct ool_optimizer *o)
+static void radam(const struct ool_tape *t, struct ool_optimizer *o)
 {
     gradient(o);
     if (!o->config.decoupled)
@@ -125,9 +125,11 @@ static void radam(struct ool_optimizer *o)
                    "x=P y=P -x-y");
     } else {
         ool_text_puts(&o->body, "e=P x=P -x");
-        ool_text_puts(&o->rectified, "e=P x=P y=P w=P v=P -w-y w=P -x-v x=P -w-x");
+        ool_text_puts(&o->rectified, t->facts->torch < OOL_TORCH_2_4
+                                         ? "e=P q=P x=P w=P -x u<w x=P y=P -x x=P -y-x"
+                                         : "e=P x=P y=P w=P v=P -w-y w=P -x-v x=P -w-x");
     }
-    ool_text_puts(&o->end, "-g-a-e-u-b-r");
+    ool_text_puts(&o->end, "-g-a-e-q-u-b-r");
 }
 
 static void rprop(const struct ool_tape *t, struct ool_optimizer *o)
@@ -145,7 +147,7 @@ static void rprop(const struct ool_tape *t, struct ool_optimizer *o)
     ool_text_puts(&o->end, "-g-s");
 }
 
-static void asgd(struct ool_optimizer *o)
+static void asgd(const struct ool_tape *t, struct ool_optimizer *o)
 {
     gradient_late(o);
     decay(o);
@@ -153,7 +155,7 @@ static void asgd(struct ool_optimizer *o)
         ool_text_puts(&o->body, "x=s w=s -x-w");
     /* mu is read back; on a device that computes it is 1 in the first million steps and this
      * temporary is not made. The recordings read 0. */
-    ool_text_puts(&o->body, "x=P -x");
+    ool_text_puts(&o->body, t->facts->torch < OOL_TORCH_2_4 ? "x=P y=P -x-y" : "x=P -x");
     if (o->config.capturable) {
         ool_text_puts(&o->body, o->config.tensor_lr ? "x=s w=s -x x=s -w w=s -x-w"
                                                     : "x=s w=s -x x=s -w w=s v=s -w-x-v");
@@ -186,13 +188,13 @@ void ool_optimizer_loop(const struct ool_tape *t, struct ool_optimizer *optimize
         nadam(optimizer);
         break;
     case OOL_RADAM:
-        radam(optimizer);
+        radam(t, optimizer);
         break;
     case OOL_RPROP:
         rprop(t, optimizer);
         break;
     case OOL_ASGD:
-        asgd(optimizer);
+        asgd(t, optimizer);
         break;
     case OOL_ADAFACTOR:
         break;
