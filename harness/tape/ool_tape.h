@@ -14,6 +14,8 @@
  *     ool_set(t, &y, ool_add(t, x, y));                                    // y = x + y
  *     ool_del(t, &y);                                                      // del y
  *
+ * C does not say in which order the arguments of a call are made: let at most one of them be a call.
+ *
  * A function of ours that takes tensors as a Python function would (a module's forward) keeps them
  * for its whole call: ool_enter() at its start, ool_leave() at its end, which drops floating ones.
  *
