@@ -57,27 +57,32 @@ struct sizes {
     int64_t batch, heads, queries, keys, head, value;
 };
 
-static int64_t key_splits(const struct kernel *kernel, const struct sizes *s)
+static int64_t key_splits(const struct ool_tape *t, const struct kernel *kernel,
+                          const struct sizes *s)
 {
     int64_t splits = divide_up(s->keys, kernel->columns);
+    int64_t heads = s->batch * s->heads, most = heads > 0 ? 200 / heads : 0;
 
-    if (s->batch * s->heads >= 256 && s->keys <= 2 * kernel->columns)
+    if (heads >= 256 && s->keys <= 2 * kernel->columns)
         splits = 1;
-    if (!kernel->in_registers && splits > 200 / (s->batch * s->heads))
-        splits = 200 / (s->batch * s->heads);
+    if (!kernel->in_registers && splits > most && t->facts->torch >= OOL_TORCH_2_4)
+        splits = most;
     return splits < 1 ? 1 : splits;
 }
 
-/* Sums of dk and dv per split, and of dq with a lock per block; a multiple of 16 bytes per head. */
+/* Sums of dk and dv per split (of one block of keys; of all keys in 2.2), and of dq with a lock per
+ * block; a multiple of 16 bytes per head. */
 static uint64_t workspace_bytes(const struct ool_tape *t, const struct sizes *s, bool half,
                                 bool dropout)
 {
     struct kernel kernel = kernel_of(t, half, s->head > s->value ? s->head : s->value, dropout);
     int64_t tile = 4 + kernel.rows * kernel.columns; /* floats, the lock among them */
     int64_t floats = divide_up(s->queries, kernel.rows) * divide_up(s->head, kernel.columns) * tile;
+    int64_t keys =
+        t->facts->torch < OOL_TORCH_2_4 ? round_up(s->keys, kernel.columns) : kernel.columns;
 
     if (!kernel.in_registers)
-        floats += key_splits(&kernel, s) * kernel.columns *
+        floats += key_splits(t, &kernel, s) * keys *
                   (round_up(s->head, kernel.rows) + round_up(s->value, kernel.rows));
     return (uint64_t)(s->batch * s->heads * round_up(floats, 4)) * 4;
 }

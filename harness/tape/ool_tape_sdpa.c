@@ -52,9 +52,10 @@ static bool last_is_dense(const struct ool_tensor *x, bool ignore_single)
 /* Backward does not fit into the shared memory of these cards at large head dimensions. */
 static bool head_fits_card(const struct ool_tape *t, bool needs_grad, int64_t head, double dropout)
 {
+    bool late = t->facts->torch >= OOL_TORCH_2_4;
     bool small = (t->capability >= 86 && t->capability <= 89) || t->capability >= 120;
 
-    return !needs_grad || !small || head <= 192 || (head > 224 && dropout == 0);
+    return !needs_grad || !small || head <= 192 || (late && head > 224 && dropout == 0);
 }
 
 static bool flash_can(const struct ool_tape *t, struct ool_tensor *q, struct ool_tensor *k,
