@@ -10,6 +10,7 @@ static const struct {
 } kinds[] = {
     {"torch",  ool_torch_open },
     {"direct", ool_direct_open},
+    {"async",  ool_async_open },
 };
 
 enum ool_status ool_allocator_open(const struct ool_allocator_config *config,

@@ -64,9 +64,9 @@ struct ool_snapshot {
 void ool_snapshot_fini(struct ool_snapshot *snapshot);
 
 struct ool_allocator_config {
-    const char *kind;    /* "torch", "direct"; later "bfc", "async", "rmm-pool", "rmm-arena" */
+    const char *kind;    /* "torch", "direct", "async" */
     const char *version; /* of the framework, "2.11"; NULL = the default */
-    const char *conf;    /* PYTORCH_CUDA_ALLOC_CONF or the like; NULL = "" */
+    const char *conf;    /* PYTORCH_CUDA_ALLOC_CONF, or ool_async.h's settings; NULL = "" */
     int device_index;    /* as messages name it, GPU 0 */
 };
 

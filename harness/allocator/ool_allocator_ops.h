@@ -51,6 +51,6 @@ typedef enum ool_status ool_allocator_opener(const struct ool_allocator_config *
                                              struct ool_device *dev,
                                              struct ool_allocator **allocator,
                                              struct ool_error *err);
-ool_allocator_opener ool_torch_open, ool_direct_open;
+ool_allocator_opener ool_torch_open, ool_direct_open, ool_async_open;
 
 #endif

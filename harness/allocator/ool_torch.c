@@ -496,8 +496,7 @@ enum ool_status ool_torch_open(const struct ool_allocator_config *config, struct
     if (status != OOL_OK)
         return status;
     if (conf.async_backend)
-        return ool_error_set(err, OOL_E_UNSUPPORTED,
-                             "backend:cudaMallocAsync is not the caching allocator");
+        return ool_torch_async_open(config, release, dev, allocator, err);
     torch = ool_calloc(1, sizeof *torch);
     if (torch == NULL)
         return host_oom(err);

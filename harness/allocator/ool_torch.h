@@ -333,6 +333,13 @@ static inline void ool_torch_scalar_sub(struct ool_stat *stat, int64_t n)
 void ool_torch_message_oom(struct ool_torch *torch, uint64_t segment_bytes);
 void ool_torch_message_limit(struct ool_torch *torch);
 void ool_torch_message_refused(struct ool_torch *torch, uint64_t bytes);
+const char *ool_torch_format_size(uint64_t bytes, char out[OOL_SIZE_TEXT]);
+
+/* ool_torch_async.c: backend:cudaMallocAsync, which shares the settings and the releases alone. */
+enum ool_status ool_torch_async_open(const struct ool_allocator_config *config,
+                                     const struct ool_torch_release *release,
+                                     struct ool_device *dev, struct ool_allocator **allocator,
+                                     struct ool_error *err);
 
 /* ool_torch_snapshot.c */
 enum ool_status ool_torch_snapshot(const struct ool_allocator *allocator,

@@ -123,6 +123,16 @@ static void tokenise(struct ool_torch_parser *parser, const char *text, char *bu
     *buffer = '\0';
 }
 
+/* The first backend named is the one that is loaded. */
+static bool names_async(const struct ool_torch_parser *parser)
+{
+    for (size_t i = 0; i + 2 < parser->n_tokens; i++) {
+        if (ool_torch_token_is(parser, i, "backend"))
+            return ool_torch_token_is(parser, i + 2, "cudaMallocAsync");
+    }
+    return false;
+}
+
 enum ool_status ool_torch_conf_parse(struct ool_torch_conf *conf,
                                      const struct ool_torch_release *release, const char *text,
                                      bool start, struct ool_torch_fault *fault,
@@ -131,7 +141,7 @@ enum ool_status ool_torch_conf_parse(struct ool_torch_conf *conf,
     struct ool_torch_parser parser = {conf, release, start, NULL, 0, fault};
     size_t length = strlen(text);
     char *buffer;
-    bool ok;
+    bool ok = true;
 
     fault->type = NULL;
     fault->text[0] = '\0';
@@ -146,7 +156,10 @@ enum ool_status ool_torch_conf_parse(struct ool_torch_conf *conf,
     conf->max_split_size = UINT64_MAX;
     memset(conf->divisions, 0, sizeof conf->divisions);
     conf->gc_threshold = 0;
-    ok = release->new_settings ? ool_torch_parse_new(&parser) : ool_torch_parse_old(&parser);
+    if (start)
+        conf->async_backend = names_async(&parser);
+    if (!start || !conf->async_backend) /* that backend never looks at the others at start */
+        ok = release->new_settings ? ool_torch_parse_new(&parser) : ool_torch_parse_old(&parser);
     conf->rounds_up = false;
     for (size_t i = 0; i < OOL_TORCH_DIVISIONS; i++)
         conf->rounds_up = conf->rounds_up || conf->divisions[i] != 0;

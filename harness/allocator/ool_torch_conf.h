@@ -22,7 +22,7 @@ struct ool_torch_conf {
     double gc_threshold;                     /* 0 = off */
     double fraction;                         /* per_process_memory_fraction */
     bool expandable, throw_on_oom;
-    bool async_backend;
+    bool async_backend; /* chosen at start; the other settings decide nothing then */
     bool has_reserve, reserve_is_fraction; /* expandable_segments_reserve */
     double reserve;                        /* of the card, or GiB */
 };

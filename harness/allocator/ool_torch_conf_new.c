@@ -263,19 +263,21 @@ static bool parse_fraction(struct ool_torch_parser *parser, size_t *i)
 
 static bool parse_backend(struct ool_torch_parser *parser, size_t *i)
 {
+    bool async;
+
     if (!check_token(parser, ++*i, ":") || !check_index(parser, ++*i, parser->release->lines.token))
         return false;
-    if (ool_torch_token_is(parser, *i, "native"))
-        return true;
-    if (!ool_torch_token_is(parser, *i, "cudaMallocAsync"))
+    async = ool_torch_token_is(parser, *i, "cudaMallocAsync");
+    if (!async && !ool_torch_token_is(parser, *i, "native"))
         return value_error(parser,
                            "Unknown allocator backend, options are native and cudaMallocAsync");
-    parser->conf->async_backend = parser->start;
-    return parser->start ||
+    return async == parser->conf->async_backend ||
            assertion(parser, "tokenizer[i] == get()->name()", "c10/cuda/CUDAAllocatorConfig.cpp",
                      parser->release->lines.backend,
-                     "Allocator backend parsed at runtime != allocator backend "
-                     "parsed at load time, cudaMallocAsync != native");
+                     async ? "Allocator backend parsed at runtime != allocator backend "
+                             "parsed at load time, cudaMallocAsync != native"
+                           : "Allocator backend parsed at runtime != allocator backend "
+                             "parsed at load time, native != cudaMallocAsync");
 }
 
 /* "0.5" of the card, or "40G" for GiB. PyTorch warns of a bad value and keeps what it had. */

@@ -167,16 +167,16 @@ static bool parse_threads(struct ool_torch_parser *parser, size_t *i, const char
 
 static bool parse_backend(struct ool_torch_parser *parser, size_t *i)
 {
+    bool async;
+
     if (!consume(parser, ++*i, ":"))
         return false;
     if (++*i >= parser->n_tokens)
         return fail(parser, "Error parsing backend value");
-    if (ool_torch_token_is(parser, *i, "native"))
-        return true;
-    if (!ool_torch_token_is(parser, *i, "cudaMallocAsync"))
+    async = ool_torch_token_is(parser, *i, "cudaMallocAsync");
+    if (!async && !ool_torch_token_is(parser, *i, "native"))
         return fail(parser, "Unknown allocator backend, options are native and cudaMallocAsync");
-    parser->conf->async_backend = parser->start;
-    if (parser->start)
+    if (async == parser->conf->async_backend)
         return true;
     return ool_torch_fault(parser, "RuntimeError",
                            "config[i] == get()->name() INTERNAL ASSERT FAILED at "

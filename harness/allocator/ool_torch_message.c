@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* PyTorch's format_size: no unit above GiB, and each limit belongs to the smaller unit. */
-static const char *format_size(uint64_t bytes, char out[OOL_SIZE_TEXT])
+const char *ool_torch_format_size(uint64_t bytes, char out[OOL_SIZE_TEXT])
 {
     static const char *const units[] = {"KiB", "MiB", "GiB"};
     double value = (double)bytes / 1024;
@@ -27,7 +27,7 @@ static void add_size(struct ool_text *text, const char *before, uint64_t bytes, 
 {
     char size[OOL_SIZE_TEXT];
 
-    ool_text_printf(text, "%s%s%s", before, format_size(bytes, size), after);
+    ool_text_printf(text, "%s%s%s", before, ool_torch_format_size(bytes, size), after);
 }
 
 static void add_old_advice(struct ool_text *text, const char *address)

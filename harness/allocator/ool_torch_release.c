@@ -13,6 +13,7 @@ static const struct ool_torch_release release_2_2 = {
     .lines = {.backend = 225},
     .release_block_line = 2525,
     .advice = OOL_ADVICE_OLD,
+    .async_oom_told = true,
 };
 
 static const struct ool_torch_release release_2_4 = {
@@ -61,6 +62,7 @@ static const struct ool_torch_release release_2_11 = {
     .private_pools_told = true,
     .allowed_told = true,
     .advice = OOL_ADVICE_OPTIMIZE,
+    .async_oom_told = true,
 };
 
 static const struct ool_torch_release release_2_13 = {
@@ -74,6 +76,7 @@ static const struct ool_torch_release release_2_13 = {
     .private_pools_told = true,
     .allowed_told = true,
     .advice = OOL_ADVICE_OPTIMIZE,
+    .async_oom_told = true,
 };
 
 static const struct ool_torch_release release_2_15 = {
@@ -89,6 +92,8 @@ static const struct ool_torch_release release_2_15 = {
     .private_pools_told = true,
     .allowed_told = true,
     .advice = OOL_ADVICE_RESERVE,
+    .async_oom_told = true,
+    .async_trims = true,
 };
 
 static const struct ool_torch_release *const releases[] = {

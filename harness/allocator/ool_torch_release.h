@@ -49,6 +49,10 @@ struct ool_torch_release {
     /* The message */
     bool private_pools_told, allowed_told;
     enum ool_torch_advice advice;
+
+    /* backend:cudaMallocAsync */
+    bool async_oom_told; /* how much was asked for, and of what */
+    bool async_trims;    /* the pool before it gives up */
 };
 
 /**

@@ -143,9 +143,10 @@ const struct ool_keys ool_keys_profile = {.name = "profile",
 /* --- the allocator ----------------------------------------------------------------------------------- */
 
 static const struct ool_word kinds[] = {
-    {"torch",  0, "PyTorch's caching allocator"             },
-    {"direct", 0, "cudaMalloc and cudaFree for each request"},
-    {NULL,     0, NULL                                      }
+    {"torch",  0, "PyTorch's caching allocator"                },
+    {"direct", 0, "cudaMalloc and cudaFree for each request"   },
+    {"async",  0, "cudaMallocAsync on the device's memory pool"},
+    {NULL,     0, NULL                                         }
 };
 static const struct ool_word versions[] = {
     {"2.2",  0, "PyTorch 2.2" },
@@ -164,7 +165,7 @@ static const struct ool_key allocator_keys[] = {
     {.name = "version", .kind = OOL_KEY_WORD, A(version), .words = versions, .fallback = "\"2.11\"", .matrix = true,
      .doc = "release, which also decides how operators allocate"},
     {.name = "conf", .kind = OOL_KEY_TEXT, A(conf), .max = 2000, .fallback = "\"\"", .matrix = true,
-     .doc = "PYTORCH_CUDA_ALLOC_CONF"},
+     .doc = "PYTORCH_CUDA_ALLOC_CONF; of async, the pool's attributes"},
     {.name = "fraction", .kind = OOL_KEY_NUMBER, A(fraction), .least = 0, .most = 1, .above = true, .fallback = "1",
      .matrix = true, .doc = "set_per_process_memory_fraction"}};
 /* clang-format on */

@@ -37,7 +37,7 @@ struct ool_card {
 };
 
 struct ool_allocator_choice {
-    const char *kind;    /* "torch", "direct" */
+    const char *kind;    /* "torch", "direct", "async" */
     const char *version; /* also chooses the eager behaviour of the tape */
     const char *conf;    /* settings string; "" = none */
     double fraction;     /* per-process memory fraction; 1 = all */

@@ -279,8 +279,6 @@ static void settings_that_are_refused(void **state)
     (void)state;
     assert_int_equal(open_bed(&bed, "2.9", "", &err), OOL_E_UNSUPPORTED);
     close_bed(&bed);
-    assert_int_equal(open_bed(&bed, "2.11", "backend:cudaMallocAsync", NULL), OOL_E_UNSUPPORTED);
-    close_bed(&bed);
     memset(&err, 0, sizeof err);
     assert_int_equal(open_bed(&bed, "2.11", "max_split_size_mb:1", &err), OOL_E_CONF);
     assert_string_equal(err.text,
