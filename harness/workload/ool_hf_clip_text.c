@@ -178,8 +178,8 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
     /* the encoder's output object still holds its last state */
     ool_set(t, &last, ool_layer_norm_call(net, g->norm, states));
     ool_set(t, &pool, pooled(t, last, call->x));
+    ool_del(t, &mask); /* arguments go before locals */
     ool_del(t, &embedded);
-    ool_del(t, &mask);
     ool_del(t, &states);
     if (g->projection) { /* its output object names the projection before the last state */
         ool_set(t, &text, ool_linear_call(net, g->projection, pool));
