@@ -157,9 +157,10 @@ static void append(struct ool_tape *t, struct ool_tensor **cached, struct ool_te
                    enum ool_dtype dtype)
 {
     if (!*cached)
-        ool_set(t, cached,
-                ool_empty(t, dtype, OOL_SHAPE(ool_size(states, 0), ool_size(states, 1), 0,
-                                              ool_size(states, 3))));
+        ool_set(
+            t, cached,
+            ool_empty(t, dtype,
+                      OOL_SHAPE(ool_size(states, 0), ool_size(states, 1), 0, ool_size(states, 3))));
     ool_set(t, cached, ool_cat(t, (struct ool_tensor *[]){*cached, states}, 2, -2));
 }
 

@@ -151,11 +151,9 @@ static struct ool_tensor *pooled(struct ool_tape *t, struct ool_tensor *states,
 
     ends = ool_binary_scalar(t, OOL_EQ, ool_to(t, ids, OOL_I32), 49407);
     ends = ool_reduce(t, OOL_ARGMAX, ool_to(t, ends, OOL_I32), -1, false);
-    return ool_subscript(t, states, 2,
-                         (struct ool_index[]){
-                             {OOL_INDEX_TENSOR, 0, 0, rows},
-                             {OOL_INDEX_TENSOR, 0, 0, ends}
-    });
+    return ool_subscript(
+        t, states, 2,
+        (struct ool_index[]){{OOL_INDEX_TENSOR, 0, 0, rows}, {OOL_INDEX_TENSOR, 0, 0, ends}});
 }
 
 static void forward(struct ool_net *net, const struct ool_call *call, struct ool_output *out)
