@@ -12,7 +12,7 @@ if(OOL_SANITIZE)
   target_link_options(ool_warnings INTERFACE -fsanitize=${OOL_SANITIZE})
 endif()
 if(OOL_COVERAGE)
-  target_compile_options(ool_warnings INTERFACE --coverage)
+  target_compile_options(ool_warnings INTERFACE --coverage -fprofile-update=atomic)
   target_link_options(ool_warnings INTERFACE --coverage)
 endif()
 
