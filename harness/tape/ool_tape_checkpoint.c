@@ -15,7 +15,7 @@
 struct recomputation {
     struct recomputation *next; /* in the order in which they were made */
     uint64_t task;
-    uint32_t n; /* saved so far */
+    uint32_t n;                   /* saved so far */
     struct ool_tensor *tensors[]; /* one per saved tensor of the region; owned */
 };
 
@@ -26,9 +26,13 @@ struct rerun {
     uint32_t path;
     struct ool_autocast_state autocast;
     enum ool_sdpa_backend sdpa;
-    int n, n_arguments;        /* the others are part of the function */
-    uint32_t with_grad;        /* bit i: input i requires a gradient */
-    struct ool_saved inputs[]; /* arguments as save_for_backward keeps them */
+    int n, n_arguments; /* the others are part of the function */
+    uint32_t with_grad; /* bit i: input i requires a gradient */
+    struct rerun_input {
+        struct ool_saved saved; /* an argument as save_for_backward keeps it */
+        struct ool_node *node;  /* grad_fn of one that waits on the host; owned */
+        uint32_t output;        /* which output of it */
+    } inputs[];
 };
 
 struct ool_checkpoint_run {
@@ -37,7 +41,7 @@ struct ool_checkpoint_run {
     bool *forgotten; /* per saved tensor: nobody can ask for it any more */
     size_t forgotten_capacity;
     struct recomputation *recomputations, *current;
-    struct rerun *rerun; /* NULL while the inputs cannot be kept */
+    struct rerun *rerun;                        /* NULL while the inputs cannot be kept */
     struct ool_checkpoint_run *next, *previous; /* of all runs of the tape */
 };
 
@@ -62,11 +66,16 @@ static struct rerun *rerun_new(struct ool_tape *t, ool_forward *function, void *
     rerun->n_arguments = n_arguments;
     for (int i = 0; i < n; i++) {
         if (i < n_arguments)
-            ool_saved_pack(t, &rerun->inputs[i], inputs[i]);
+            ool_saved_pack(t, &rerun->inputs[i].saved, inputs[i]);
         else
-            ool_set(t, &rerun->inputs[i].tensor, inputs[i]);
+            ool_set(t, &rerun->inputs[i].saved.tensor, inputs[i]);
         if (ool_requires_grad(inputs[i]))
             rerun->with_grad |= UINT32_C(1) << i;
+        if (rerun->inputs[i].saved.on_host && inputs[i]->node != NULL) {
+            ool_node_keep(inputs[i]->node);
+            rerun->inputs[i].node = inputs[i]->node;
+            rerun->inputs[i].output = inputs[i]->output;
+        }
     }
     return rerun;
 }
@@ -74,8 +83,11 @@ static struct rerun *rerun_new(struct ool_tape *t, ool_forward *function, void *
 /* The arguments die; what is part of the function stays. */
 static void rerun_forget(struct ool_tape *t, struct rerun *rerun)
 {
-    for (int i = 0; i < rerun->n_arguments; i++)
-        ool_del(t, &rerun->inputs[i].tensor);
+    for (int i = 0; i < rerun->n_arguments; i++) {
+        ool_del(t, &rerun->inputs[i].saved.tensor);
+        ool_node_drop(t, rerun->inputs[i].node);
+        rerun->inputs[i].node = NULL;
+    }
 }
 
 static void rerun_free(struct ool_tape *t, struct rerun *rerun)
@@ -83,20 +95,32 @@ static void rerun_free(struct ool_tape *t, struct rerun *rerun)
     if (rerun == NULL)
         return;
     for (int i = rerun->n_arguments; i < rerun->n; i++)
-        ool_drop(t, rerun->inputs[i].tensor);
+        ool_drop(t, rerun->inputs[i].saved.tensor);
     rerun_forget(t, rerun);
     ool_free(rerun);
 }
 
-/* ctx.saved_tensors: those that were kept on the host are copied back. Owned by the caller. */
+/* ctx.saved_tensors: those that were kept on the host are copied back, with their grad_fn. Owned by
+ * the caller. */
 static void rerun_inputs(struct ool_tape *t, const struct rerun *rerun, struct ool_tensor **inputs)
 {
     for (int i = 0; i < rerun->n; i++) {
-        struct ool_tensor *x = rerun->inputs[i].tensor;
+        const struct rerun_input *input = &rerun->inputs[i];
 
-        inputs[i] = ool_hold(t, rerun->inputs[i].on_host ? ool_saved_from_host(t, &rerun->inputs[i]) : x);
-        if (rerun->inputs[i].on_host && inputs[i] != NULL && (rerun->with_grad & UINT32_C(1) << i))
+        if (!input->saved.on_host) {
+            inputs[i] = ool_hold(t, input->saved.tensor);
+            continue;
+        }
+        inputs[i] = ool_hold(t, ool_saved_from_host(t, &input->saved));
+        if (inputs[i] == NULL)
+            continue;
+        if (input->node != NULL) {
+            ool_node_keep(input->node);
+            inputs[i]->node = input->node;
+            inputs[i]->output = input->output;
+        } else if (rerun->with_grad & UINT32_C(1) << i) {
             ool_require_grad(inputs[i], true);
+        }
     }
 }
 
@@ -167,8 +191,8 @@ void ool_checkpoint_drop(struct ool_tape *t, struct ool_saved *slot)
         ool_del(t, &r->tensors[slot->index]);
 }
 
-static void pack_recomputed(struct ool_tape *t, struct ool_checkpoint_run *run, struct ool_saved *slot,
-                            struct ool_tensor *x)
+static void pack_recomputed(struct ool_tape *t, struct ool_checkpoint_run *run,
+                            struct ool_saved *slot, struct ool_tensor *x)
 {
     struct recomputation *r = run->current;
     uint32_t index = r->n++;
@@ -177,7 +201,8 @@ static void pack_recomputed(struct ool_tape *t, struct ool_checkpoint_run *run, 
         ool_fail(t, OOL_E_COMBINATION, "a checkpoint's function saves more when it runs again");
         return;
     }
-    slot->tensor = ool_hold(t, ool_make_alias(t, x)); /* detach(): an output will get this very node */
+    slot->tensor =
+        ool_hold(t, ool_make_alias(t, x)); /* detach(): an output will get this very node */
     if (!run->forgotten[index] && slot->tensor != NULL) {
         r->tensors[index] = slot->tensor;
         slot->tensor->refs++;
@@ -194,7 +219,8 @@ void ool_checkpoint_pack(struct ool_tape *t, struct ool_saved *slot, struct ool_
         pack_recomputed(t, run, slot, x);
         return;
     }
-    if (!ool_grow(&run->forgotten, &run->forgotten_capacity, run->n_saved, sizeof *run->forgotten)) {
+    if (!ool_grow(&run->forgotten, &run->forgotten_capacity, run->n_saved,
+                  sizeof *run->forgotten)) {
         ool_fail(t, OOL_E_HOST_OOM, "no memory for a checkpoint");
         return;
     }
@@ -254,9 +280,9 @@ struct ool_tensor *ool_checkpoint_unpack(struct ool_tape *t, struct ool_saved *s
     return x;
 }
 
-static struct ool_tensor *checkpoint_nonreentrant(struct ool_tape *t, ool_forward *function, void *state,
-                                                  struct ool_tensor *const *inputs, int n,
-                                                  int n_arguments)
+static struct ool_tensor *checkpoint_nonreentrant(struct ool_tape *t, ool_forward *function,
+                                                  void *state, struct ool_tensor *const *inputs,
+                                                  int n, int n_arguments)
 {
     struct ool_checkpoint_run *run, *outer = t->checkpoint;
     struct ool_tensor *y;
@@ -289,8 +315,8 @@ bool ool_stopped(const struct ool_tape *t)
 
 /* --- with reentrant backward ---------------------------------------------------------------------------------- */
 
-static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                               struct ool_tensor **out)
+static void reentrant_backward(struct ool_tape *t, struct ool_node *node,
+                               struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     const struct rerun *rerun = node->state;
     struct ool_tensor *inputs[16] = {0}, *detached[16] = {0}, *y = NULL;
@@ -303,7 +329,8 @@ static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct
             continue;
         }
         detached[i] = ool_hold(t, ool_make_alias(t, inputs[i]));
-        ool_require_grad(detached[i], ool_requires_grad(rerun->inputs[i].tensor) || ool_needs(node, i));
+        ool_require_grad(detached[i],
+                         ool_requires_grad(rerun->inputs[i].saved.tensor) || ool_needs(node, i));
     }
     if (!t->failed)
         y = rerun_call(t, rerun, detached);
@@ -321,7 +348,8 @@ static void reentrant_backward(struct ool_tape *t, struct ool_node *node, struct
         ool_drop(t, detached[i - 1]);
     ool_drop(t, y);
     ool_frame_close(t, frame);
-    for (int i = 0; i < rerun->n_arguments; i++) { /* handed over: the engine takes a reference of its own */
+    for (int i = 0; i < rerun->n_arguments;
+         i++) { /* handed over: the engine takes a reference of its own */
         if (out[i] != NULL)
             out[i] = ool_return(t, &out[i]);
     }
@@ -339,11 +367,12 @@ static void reentrant_release(struct ool_tape *t, struct ool_node *node)
     node->state = NULL;
     rerun_free(t, rerun);
 }
-static const struct ool_node_class reentrant_class = {"CheckpointFunctionBackward", reentrant_backward,
-                                                      reentrant_release};
+static const struct ool_node_class reentrant_class = {"CheckpointFunctionBackward",
+                                                      reentrant_backward, reentrant_release};
 
-static struct ool_tensor *checkpoint_reentrant(struct ool_tape *t, ool_forward *function, void *state,
-                                               struct ool_tensor *const *inputs, int n, int n_arguments)
+static struct ool_tensor *checkpoint_reentrant(struct ool_tape *t, ool_forward *function,
+                                               void *state, struct ool_tensor *const *inputs, int n,
+                                               int n_arguments)
 {
     struct ool_node *node = ool_node_make(t, &reentrant_class, n_arguments, inputs);
     enum ool_grad_mode mode;
@@ -359,8 +388,9 @@ static struct ool_tensor *checkpoint_reentrant(struct ool_tape *t, ool_forward *
     return ool_finish(t, node, y, 0, NULL);
 }
 
-struct ool_tensor *ool_checkpoint(struct ool_tape *t, enum ool_checkpoint kind, ool_forward *function,
-                                  void *state, struct ool_tensor *const *inputs, int n)
+struct ool_tensor *ool_checkpoint(struct ool_tape *t, enum ool_checkpoint kind,
+                                  ool_forward *function, void *state,
+                                  struct ool_tensor *const *inputs, int n)
 {
     return ool_checkpoint_partial(t, kind, function, state, inputs, n, n);
 }
