@@ -211,12 +211,7 @@ static void step_group(struct ool_tape *t, const struct ool_optimizer *o, const 
 
 void ool_adafactor_foreach(struct ool_tape *t, struct ool_optimizer *o)
 {
-    struct lists l = {
-        {NULL, 0},
-        {NULL, 0},
-        {NULL, 0},
-        {NULL, 0}
-    };
+    struct lists l = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
     struct group group = {ool_calloc(o->n_slots, sizeof(struct ool_slot *)), 0};
     enum ool_dtype dtypes[OOL_N_DTYPES];
     size_t n_dtypes;

@@ -103,10 +103,8 @@ static struct ool_tensor *make_swapped(struct ool_tape *t, const struct ool_tens
 static void make_expanded(struct ool_tape *t, const struct sizes *s, const struct ool_tensor *k,
                           struct ool_tensor **expanded)
 {
-    int64_t shapes[2][4] = {
-        {s->batch, s->keys, s->heads, s->head },
-        {s->batch, s->keys, s->heads, s->value}
-    };
+    int64_t shapes[2][4] = {{s->batch, s->keys, s->heads, s->head},
+                            {s->batch, s->keys, s->heads, s->value}};
 
     for (int i = 0; i < 2 && k->shape[1] != s->heads; i++)
         ool_set(t, &expanded[i],

@@ -124,9 +124,7 @@ static void embedding_backward(struct ool_tape *t, struct ool_node *node,
                                struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *indices = ool_saved(t, node, 0);
-    struct ool_tensor shape = {
-        .n_dims = 2, .shape = {node->i[0], node->i[1]}
-    };
+    struct ool_tensor shape = {.n_dims = 2, .shape = {node->i[0], node->i[1]}};
     struct ool_tensor *grad = grads[0], *copy = NULL, *index_copy = NULL;
     struct ids ids;
 

@@ -137,18 +137,19 @@ struct refusal {
 };
 
 static struct refusal refusals[] = {
-    {"fused Adagrad",             OOL_TORCH_2_11, {.kind = OOL_ADAGRAD, .implementation = OOL_FUSED}         },
-    {"fused SGD of 2.2",          OOL_TORCH_2_2,  {.kind = OOL_SGD, .implementation = OOL_FUSED}             },
+    {"fused Adagrad", OOL_TORCH_2_11, {.kind = OOL_ADAGRAD, .implementation = OOL_FUSED}},
+    {"fused SGD of 2.2", OOL_TORCH_2_2, {.kind = OOL_SGD, .implementation = OOL_FUSED}},
     {"Adafactor of 2.4",
-     OOL_TORCH_2_4,                               {.kind = OOL_ADAFACTOR, .implementation = OOL_IMPL_DEFAULT}},
-    {"momentum of Adam",          OOL_TORCH_2_11, {.kind = OOL_ADAM, .momentum = 0.9}                        },
-    {"Nesterov without momentum", OOL_TORCH_2_11, {.kind = OOL_SGD, .nesterov = true}                        },
-    {"weight decay of Rprop",     OOL_TORCH_2_11, {.kind = OOL_RPROP, .weight_decay = 0.1}                   },
-    {"amsgrad of SGD",            OOL_TORCH_2_11, {.kind = OOL_SGD, .amsgrad = true}                         },
-    {"capturable SGD",            OOL_TORCH_2_11, {.kind = OOL_SGD, .capturable = true}                      },
-    {"centered Adam",             OOL_TORCH_2_11, {.kind = OOL_ADAM, .centered = true}                       },
-    {"decoupled Adam",            OOL_TORCH_2_11, {.kind = OOL_ADAM, .decoupled = true}                      },
-    {"no such kind",              OOL_TORCH_2_11, {.kind = (enum ool_optimizer_kind)99}                      },
+     OOL_TORCH_2_4,
+     {.kind = OOL_ADAFACTOR, .implementation = OOL_IMPL_DEFAULT}},
+    {"momentum of Adam", OOL_TORCH_2_11, {.kind = OOL_ADAM, .momentum = 0.9}},
+    {"Nesterov without momentum", OOL_TORCH_2_11, {.kind = OOL_SGD, .nesterov = true}},
+    {"weight decay of Rprop", OOL_TORCH_2_11, {.kind = OOL_RPROP, .weight_decay = 0.1}},
+    {"amsgrad of SGD", OOL_TORCH_2_11, {.kind = OOL_SGD, .amsgrad = true}},
+    {"capturable SGD", OOL_TORCH_2_11, {.kind = OOL_SGD, .capturable = true}},
+    {"centered Adam", OOL_TORCH_2_11, {.kind = OOL_ADAM, .centered = true}},
+    {"decoupled Adam", OOL_TORCH_2_11, {.kind = OOL_ADAM, .decoupled = true}},
+    {"no such kind", OOL_TORCH_2_11, {.kind = (enum ool_optimizer_kind)99}},
 };
 
 static void check_refusal(void **state)
@@ -174,15 +175,15 @@ struct scaling {
 };
 
 static struct scaling scalings[] = {
-    {"foreach",      OOL_TORCH_2_11, OOL_FOREACH, "+4 +4 +4",
+    {"foreach", OOL_TORCH_2_11, OOL_FOREACH, "+4 +4 +4",
      "+8 +8 -3 +4 -4 +4 +4 +4 -8 -5 -6 +4000 +4000 +132 +132 +4000 +132 -14 -13", "-7",
      "+8 +8 -16 +4 -17 +4 +4 +4 -21 -18 -19 +4000 +132 -23 -22"},
-    {"fused",        OOL_TORCH_2_11, OOL_FUSED,   "+4 +4 +4",
-     "+4 +4 +4 +4 -6 -3 -4 +4 +4 +4 +4000 +4000 +4 +132 +132 -8 -7",              "-5",
-     "+8 +8 -16 +4 -17 +4 +4 +4 -21 -18 -19 +4 -22"            },
-    {"fused of 2.4", OOL_TORCH_2_4,  OOL_FUSED,   "+4 +4 +4",
-     "+4 +4 +4 +4 -6 -3 -4 +4 +4 +4000 +4000 +4 +132 +132 -7",                    "-5",
-     "+8 +8 -15 +4 -16 +4 +4 +4 -20 -17 -18 +4 -21"            },
+    {"fused", OOL_TORCH_2_11, OOL_FUSED, "+4 +4 +4",
+     "+4 +4 +4 +4 -6 -3 -4 +4 +4 +4 +4000 +4000 +4 +132 +132 -8 -7", "-5",
+     "+8 +8 -16 +4 -17 +4 +4 +4 -21 -18 -19 +4 -22"},
+    {"fused of 2.4", OOL_TORCH_2_4, OOL_FUSED, "+4 +4 +4",
+     "+4 +4 +4 +4 -6 -3 -4 +4 +4 +4000 +4000 +4 +132 +132 -7", "-5",
+     "+8 +8 -15 +4 -16 +4 +4 +4 -20 -17 -18 +4 -21"},
 };
 
 static void check_scaling(void **state)
