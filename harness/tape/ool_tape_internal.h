@@ -105,8 +105,8 @@ struct ool_node_output {
 struct ool_saved {
     struct ool_tensor *tensor;      /* owned; NULL when none, released or kept by a checkpoint */
     struct ool_checkpoint_run *run; /* the checkpoint that recomputes it; owned */
-    uint32_t index;                 /* which of the tensors that were saved in that run */
     struct ool_tensor *unpacked;    /* what a hook gave back, while the node runs; owned */
+    uint32_t index;                 /* which of the tensors that were saved in that run */
     bool on_host;                   /* save_on_cpu moved it */
 };
 
