@@ -31,6 +31,17 @@ void ool_hf_check_heads(struct ool_net *net, int64_t hidden, int64_t heads)
                  (long long)hidden, (long long)heads);
 }
 
+void ool_hf_check_positions(struct ool_net *net, const struct ool_model *m)
+{
+    const struct ool_workload *w = net->workload;
+    /* The token that is generated last is never an input. */
+    int64_t last = w->seq + (w->task == OOL_TASK_GENERATE ? w->new_tokens - 1 : 0);
+
+    if (!net->counting && last > m->max_seq)
+        ool_fail(net->tape, OOL_E_COMBINATION, "%lld tokens, but the model has %lld positions",
+                 (long long)last, (long long)m->max_seq);
+}
+
 void ool_hf_default(int64_t *field, int64_t value)
 {
     if (*field < 0)

@@ -20,6 +20,8 @@ struct ool_module *ool_hf_rms_norm_add(struct ool_net *net, struct ool_module *p
                                        const char *name, int64_t size);
 /* Fails the tape if @heads does not divide @hidden. */
 void ool_hf_check_heads(struct ool_net *net, int64_t hidden, int64_t heads);
+/* Of learned positions: refuses a sequence that is longer than their table. */
+void ool_hf_check_positions(struct ool_net *net, const struct ool_model *m);
 void ool_hf_default(int64_t *field, int64_t value);
 
 /* --- inputs of the blocks --------------------------------------------------------------------- */

@@ -26,9 +26,7 @@ static void defaults(struct ool_net *net, struct ool_model *m)
     if (m->attention_dropout < 0)
         m->attention_dropout = m->dropout;
     ool_hf_check_heads(net, m->hidden, m->heads);
-    if (net->workload->seq > m->max_seq)
-        ool_fail(net->tape, OOL_E_COMBINATION, "%lld tokens, but positions for %lld",
-                 (long long)net->workload->seq, (long long)m->max_seq);
+    ool_hf_check_positions(net, m);
 }
 
 static struct ool_module *block_add(struct ool_net *net, struct ool_module *parent, int64_t i)

@@ -24,6 +24,7 @@ static void defaults(struct ool_net *net, struct ool_model *m)
     if (m->attention_dropout < 0)
         m->attention_dropout = m->dropout;
     ool_hf_check_heads(net, m->hidden, m->heads);
+    ool_hf_check_positions(net, m);
 }
 
 /* Conv1D: a linear whose weight is (in, out) */

@@ -29,6 +29,7 @@ static void defaults(struct ool_net *net, struct ool_model *m)
     if (m->attention_dropout < 0)
         m->attention_dropout = 0;
     ool_hf_check_heads(net, m->hidden, m->heads);
+    ool_hf_check_positions(net, m);
     if (net->workload->task == OOL_TASK_GENERATE && net->workload->cache == OOL_CACHE_STATIC)
         ool_fail(net->tape, OOL_E_UNSUPPORTED,
                  "OPT reads its positions from the device under a static cache");
