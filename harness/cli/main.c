@@ -13,27 +13,15 @@ struct command {
 };
 
 static const struct command commands[] = {
-#ifdef OOL_HAVE_RUN
-    {"run", "[PATH...]", "run scenarios, write results and reports; the exit code is the verdict", ool_cmd_run},
-#endif
-#ifdef OOL_HAVE_PLAN
-    {"plan", "SCENARIO", "predict without running: peak, what is alive there, largest batch or sequence", ool_cmd_plan},
-#endif
-#ifdef OOL_HAVE_CONFORM
+    {"run", "[PATH...]", "run scenarios, write results and reports; the exit code is the verdict",
+     ool_cmd_run},
+    {"plan", "SCENARIO",
+     "predict without running: peak, what is alive there, largest batch or sequence", ool_cmd_plan},
     {"conform", "FILE...", "hold this build against recorded truth", ool_cmd_conform},
-#endif
-#ifdef OOL_HAVE_LIST
     {"list", "[WHAT]", "scenarios, cards, models, mitigations", ool_cmd_list},
-#endif
-#ifdef OOL_HAVE_SHOW
     {"show", "NAME", "one of them in full", ool_cmd_show},
-#endif
-#ifdef OOL_HAVE_SCHEMA
     {"schema", "", "the JSON schema of a scenario", ool_cmd_schema},
-#endif
-#ifdef OOL_HAVE_EXPLAIN
     {"explain", "CODE", "what an error code means and how to mend it", ool_cmd_explain},
-#endif
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -8,12 +8,12 @@
 #define OOL_COMMANDS_H
 
 enum ool_exit {
-    OOL_EXIT_OK = 0,       /* as expected */
-    OOL_EXIT_FAILED = 1,   /* an expectation failed */
-    OOL_EXIT_USAGE = 2,    /* usage or scenario error */
-    OOL_EXIT_INFRA = 3,    /* no device, disk full, host memory short */
-    OOL_EXIT_NOTHING = 4,  /* nothing selected */
-    OOL_EXIT_SKIPPED = 77  /* everything skipped */
+    OOL_EXIT_OK = 0,      /* as expected */
+    OOL_EXIT_FAILED = 1,  /* an expectation failed */
+    OOL_EXIT_USAGE = 2,   /* usage or scenario error */
+    OOL_EXIT_INFRA = 3,   /* no device, disk full, host memory short */
+    OOL_EXIT_NOTHING = 4, /* nothing selected */
+    OOL_EXIT_SKIPPED = 77 /* everything skipped */
 };
 
 int ool_cmd_conform(int argc, char **argv);
