@@ -4,9 +4,13 @@ static struct ool_tensor *slice_loss(struct ool_tape *t, struct ool_tensor *cons
                                      void *state)
 {
     struct ool_net *net = state;
+    struct ool_tensor *logits = net->ops->head(net, inputs[0]), *loss;
 
     (void)n;
-    return ool_cross_entropy(t, net->ops->head(net, inputs[0]), inputs[1], 0.0, OOL_LOSS_SUM);
+    ool_push(t, "loss");
+    loss = ool_cross_entropy(t, logits, inputs[1], 0.0, OOL_LOSS_SUM);
+    ool_pop(t);
+    return loss;
 }
 
 /* The sum over the slices. Floating. */

@@ -220,6 +220,7 @@ static struct ool_tensor *causal_loss(struct ool_net *net, struct ool_tensor *lo
     int64_t pads[] = {0, 1};
     struct ool_tensor *x = NULL, *padded = NULL, *shifted = NULL, *loss;
 
+    ool_push(t, "loss");
     ool_set(t, &x, ool_to(t, logits, OOL_F32));
     ool_set(t, &padded, ool_pad(t, labels, 2, pads, -100));
     ool_set(t, &shifted, ool_contiguous(t, ool_slice(t, padded, 1, 1, INT64_MAX)));
@@ -227,6 +228,7 @@ static struct ool_tensor *causal_loss(struct ool_net *net, struct ool_tensor *lo
         ool_set(t, &x, ool_view(t, x, OOL_SHAPE(-1, ool_size(logits, -1))));
     ool_set(t, &shifted, ool_view(t, shifted, OOL_SHAPE(-1)));
     loss = ool_cross_entropy(t, x, shifted, 0, OOL_LOSS_MEAN);
+    ool_pop(t);
     ool_del(t, &x);
     ool_del(t, &padded);
     ool_del(t, &shifted);

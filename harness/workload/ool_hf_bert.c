@@ -237,9 +237,7 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
     ool_set(t, &sequence, bert(net, g, call->x));
     ool_set(t, &scores, predictions(net, g, sequence));
     if (call->loss)
-        ool_set(t, &loss,
-                ool_cross_entropy(t, ool_view(t, scores, OOL_SHAPE(-1, net->model.vocab)),
-                                  ool_view(t, call->y, OOL_SHAPE(-1)), 0, OOL_LOSS_MEAN));
+        ool_set(t, &loss, ool_loss_call(net, scores, call->y));
     ool_hf_output(net, out, loss, scores);
     ool_del(t, &sequence);
     ool_del(t, &scores);

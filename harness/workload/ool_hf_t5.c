@@ -464,9 +464,7 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
     ool_set(t, &scaled, net->model.tied != 0 ? ool_scale(t, decoded, 0.04) : decoded);
     ool_set(t, &logits, ool_linear_call(net, g->head, scaled));
     if (call->loss)
-        ool_set(t, &loss,
-                ool_cross_entropy(t, ool_view(t, logits, OOL_SHAPE(-1, net->model.vocab)),
-                                  ool_view(t, call->y, OOL_SHAPE(-1)), 0, OOL_LOSS_MEAN));
+        ool_set(t, &loss, ool_loss_call(net, logits, call->y));
     ool_hf_output(net, out, loss, logits);
     ool_hf_cache_keep(net, out, g->self_cache);
     ool_hf_cache_keep(net, out, g->cross_cache);

@@ -187,9 +187,7 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
     ool_set(t, &pooled, ool_select(t, sequence, 1, 0));
     ool_set(t, &logits, ool_linear_call(net, g->classifier, pooled));
     if (call->loss)
-        ool_set(t, &loss,
-                ool_cross_entropy(t, ool_view(t, logits, OOL_SHAPE(-1, net->model.classes)),
-                                  ool_view(t, call->y, OOL_SHAPE(-1)), 0, OOL_LOSS_MEAN));
+        ool_set(t, &loss, ool_loss_call(net, logits, call->y));
     ool_hf_output(net, out, loss, logits);
     ool_del(t, &sequence);
     ool_del(t, &pooled);

@@ -392,6 +392,21 @@ struct ool_tensor *ool_embedding_call(struct ool_net *net, struct ool_module *em
     return y;
 }
 
+struct ool_tensor *ool_loss_call(struct ool_net *net, struct ool_tensor *logits,
+                                 struct ool_tensor *targets)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *loss;
+
+    if (!logits)
+        return NULL;
+    ool_push(t, "loss");
+    loss = ool_cross_entropy(t, ool_view(t, logits, OOL_SHAPE(-1, ool_size(logits, -1))),
+                             ool_view(t, targets, OOL_SHAPE(-1)), 0, OOL_LOSS_MEAN);
+    ool_pop(t);
+    return loss;
+}
+
 struct ool_tensor *ool_dropout_call(struct ool_net *net, struct ool_tensor *x, double p)
 {
     return ool_dropout(net->tape, x, p, net->training);

@@ -193,6 +193,9 @@ struct ool_tensor *ool_layer_norm_call(struct ool_net *net, struct ool_module *n
                                        struct ool_tensor *x);
 struct ool_tensor *ool_embedding_call(struct ool_net *net, struct ool_module *embedding,
                                       struct ool_tensor *ids);
+/* cross_entropy(logits.view(-1, n), targets.view(-1)); its memory's origin is "loss". */
+struct ool_tensor *ool_loss_call(struct ool_net *net, struct ool_tensor *logits,
+                                 struct ool_tensor *targets);
 /* nn.Dropout in the net's training mode. */
 struct ool_tensor *ool_dropout_call(struct ool_net *net, struct ool_tensor *x, double p);
 

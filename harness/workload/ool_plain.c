@@ -63,10 +63,8 @@ void ool_plain_forward(struct ool_net *net, const struct ool_call *call, struct 
     net->call = NULL;
     ool_output_keep(net, out, logits);
     out->logits = logits;
-    if (call->loss && logits)
-        ool_set(t, &out->loss,
-                ool_cross_entropy(t, ool_view(t, logits, OOL_SHAPE(-1, ool_size(logits, -1))),
-                                  ool_view(t, call->y, OOL_SHAPE(-1)), 0.0, OOL_LOSS_MEAN));
+    if (call->loss)
+        ool_set(t, &out->loss, ool_loss_call(net, logits, call->y));
     ool_del(t, &logits); /* kept holds it */
 }
 
