@@ -124,6 +124,11 @@ static void test_plan_and_run_agree(void **state)
 
             if (seed % 7 == 0)
                 c.allocator = (struct ool_allocator_choice){"direct", "2.11", "", 1};
+            else if (seed % 11 == 0)
+                c.allocator =
+                    (struct ool_allocator_choice){"async", "2.11", "release_threshold:64MiB", 1};
+            else if (seed % 13 == 0)
+                c.allocator.conf = "backend:cudaMallocAsync";
             else if (seed % 5 == 0) /* a fraction is the caching allocator's */
                 c.allocator.fraction = 0.8;
             c.card.context_bytes = 100 * MIB;
