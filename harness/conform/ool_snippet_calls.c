@@ -20,6 +20,7 @@ static void refuse_kind(struct ool_call *c, int i, const char *expected)
 {
     ool_snippet_fail(c->s, OOL_E_UNSUPPORTED, "%s: argument %d is %s, expected %s", c->path, i + 1,
                      c->arg[i] != NULL ? ool_value_kind_name(c->arg[i]) : "missing", expected);
+    ool_fail(c->t, c->s->error.status, "%s", c->s->error.text); /* no call with what is missing */
 }
 
 struct ool_tensor *ool_arg_tensor_or_none(struct ool_call *c, int i)
@@ -354,39 +355,27 @@ struct ool_value *ool_snippet_constant(struct ool_snippet *s, const char *path)
         const char *name;
         enum ool_dtype dtype;
     } dtypes[] = {
-        {"float32",  OOL_F32 },
-        {"float",    OOL_F32 },
-        {"float16",  OOL_F16 },
-        {"half",     OOL_F16 },
-        {"bfloat16", OOL_BF16},
-        {"float64",  OOL_F64 },
-        {"double",   OOL_F64 },
-        {"int64",    OOL_I64 },
-        {"long",     OOL_I64 },
-        {"int32",    OOL_I32 },
-        {"int",      OOL_I32 },
-        {"int16",    OOL_I16 },
-        {"short",    OOL_I16 },
-        {"int8",     OOL_I8  },
-        {"uint8",    OOL_U8  },
-        {"bool",     OOL_BOOL},
+        {"float32", OOL_F32},   {"float", OOL_F32},   {"float16", OOL_F16}, {"half", OOL_F16},
+        {"bfloat16", OOL_BF16}, {"float64", OOL_F64}, {"double", OOL_F64},  {"int64", OOL_I64},
+        {"long", OOL_I64},      {"int32", OOL_I32},   {"int", OOL_I32},     {"int16", OOL_I16},
+        {"short", OOL_I16},     {"int8", OOL_I8},     {"uint8", OOL_U8},    {"bool", OOL_BOOL},
     };
     static const struct {
         const char *name;
         double value;
     } numbers[] = {
-        {"math.pi",   3.14159265358979323846},
-        {"math.e",    2.7182818284590452354 },
-        {"math.inf",  INFINITY              },
-        {"torch.inf", INFINITY              },
+        {"math.pi", 3.14159265358979323846},
+        {"math.e", 2.7182818284590452354},
+        {"math.inf", INFINITY},
+        {"torch.inf", INFINITY},
     };
     static const char backends[] = "torch.nn.attention.SDPBackend.";
     static const struct {
         const char *name;
         enum ool_sdpa_backend backend;
     } kernels[] = {
-        {"MATH",                OOL_SDPA_MATH     },
-        {"FLASH_ATTENTION",     OOL_SDPA_FLASH    },
+        {"MATH", OOL_SDPA_MATH},
+        {"FLASH_ATTENTION", OOL_SDPA_FLASH},
         {"EFFICIENT_ATTENTION", OOL_SDPA_EFFICIENT},
     };
 
