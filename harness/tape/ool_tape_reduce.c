@@ -190,6 +190,27 @@ static struct ool_node *reduction_node(struct ool_tape *t, const struct ool_node
 
 /* --- reductions -------------------------------------------------------------------------------------------- */
 
+/* Saved: input, result. The gradient goes evenly to all elements that are the largest. */
+static void all_extremum_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
+                              struct ool_tensor **out)
+{
+    struct ool_tensor *x = ool_saved(t, node, 0), *y = ool_saved(t, node, 1);
+    struct ool_tensor *x_nan = NULL, *y_nan = NULL, *mask = NULL;
+
+    ool_set(t, &x_nan, ool_pointwise(t, "isnan", OOL_BOOL, OOL_T(x)));
+    ool_set(t, &y_nan, ool_pointwise(t, "isnan", OOL_BOOL, OOL_T(y)));
+    ool_set(t, &mask, ool_binary(t, OOL_EQ, x, y));
+    OOL_EXPRESSION(t, out[0],
+                   ool_mul(t, mask,
+                           ool_binary(t, OOL_DIV, grads[0],
+                                      ool_reduce(t, OOL_SUM, mask, OOL_ALL_DIMS, false))));
+    ool_del(t, &mask);
+    ool_del(t, &y_nan);
+    ool_del(t, &x_nan);
+}
+static const struct ool_node_class all_max_class = {"MaxBackward1", all_extremum_backward, NULL};
+static const struct ool_node_class all_min_class = {"MinBackward1", all_extremum_backward, NULL};
+
 static struct ool_tensor *reduce_extremum(struct ool_tape *t, enum ool_reduction op, struct ool_tensor *x,
                                           uint32_t dims, bool keepdim, bool all)
 {
@@ -199,13 +220,14 @@ static struct ool_tensor *reduce_extremum(struct ool_tape *t, enum ool_reduction
     struct ool_tensor *y, *indices = NULL;
 
     if (all) {
-        if (ool_wants_grad(t, OOL_T(x)))
-            return ool_fail(t, OOL_E_UNSUPPORTED, "the gradient of max() and min() over all dimensions");
+        node = ool_node_make(t, max ? &all_max_class : &all_min_class, OOL_T(x));
+        ool_node_save(t, node, x);
         y = reduced(t, x, dims, keepdim, ool_dtype(x));
         kernel.element_bytes = ool_dtype_bytes(ool_dtype(x));
         ool_reduce_emit(t, x, dims, ool_dtype_bytes(ool_dtype(x)), &kernel);
         ool_kernel_call(t, max ? "max" : "min", NULL, OOL_T(x), OOL_T(y));
-        return ool_finish(t, NULL, y, OOL_T(x));
+        ool_node_save_output(t, node, y);
+        return ool_finish(t, node, y, OOL_T(x));
     }
     node = reduction_node(t, max ? &max_class : &min_class, x, dims, keepdim);
     y = reduced(t, x, dims, keepdim, ool_dtype(x));
