@@ -8,71 +8,41 @@ struct pair {
     const char *from, *to;
 };
 
-static const struct pair precisions[] = {
-    {"fp32",     "fp32"    },
-    {"bf16",     "bf16"    },
-    {"fp16",     "fp16"    },
-    {"amp_bf16", "amp-bf16"},
-    {"amp_fp16", "amp-fp16"},
-    {NULL,       NULL      }
-};
-static const struct pair infer_modes[] = {
-    {"infer_nograd",     "no-grad"       },
-    {"infer_mode",       "inference-mode"},
-    {"infer_grad",       "grad"          },
-    {"infer_grad_train", "grad-train"    },
-    {NULL,               NULL            }
-};
+static const struct pair precisions[] = {{"fp32", "fp32"},         {"bf16", "bf16"},
+                                         {"fp16", "fp16"},         {"amp_bf16", "amp-bf16"},
+                                         {"amp_fp16", "amp-fp16"}, {NULL, NULL}};
+static const struct pair infer_modes[] = {{"infer_nograd", "no-grad"},
+                                          {"infer_mode", "inference-mode"},
+                                          {"infer_grad", "grad"},
+                                          {"infer_grad_train", "grad-train"},
+                                          {NULL, NULL}};
 static const struct pair checkpoints[] = {
-    {"nonreentrant", "non-reentrant"},
-    {"reentrant",    "reentrant"    },
-    {NULL,           NULL           }
-};
-static const struct pair leaks[] = {
-    {"append_loss",           "append-loss"            },
-    {"append_loss_nobwd",     "append-loss-no-backward"},
-    {"total_loss",            "total-loss"             },
-    {"total_loss_nobwd",      "total-loss-no-backward" },
-    {"append_outputs",        "append-outputs"         },
-    {"append_outputs_detach", "append-outputs-detach"  },
-    {"retain_graph",          "retain-graph"           },
-    {"retain_graph_append",   "retain-graph-append"    },
-    {"hooks_store",           "hooks-store"            },
-    {"hooks_store_detach",    "hooks-store-detach"     },
-    {NULL,                    NULL                     }
-};
+    {"nonreentrant", "non-reentrant"}, {"reentrant", "reentrant"}, {NULL, NULL}};
+static const struct pair leaks[] = {{"append_loss", "append-loss"},
+                                    {"append_loss_nobwd", "append-loss-no-backward"},
+                                    {"total_loss", "total-loss"},
+                                    {"total_loss_nobwd", "total-loss-no-backward"},
+                                    {"append_outputs", "append-outputs"},
+                                    {"append_outputs_detach", "append-outputs-detach"},
+                                    {"retain_graph", "retain-graph"},
+                                    {"retain_graph_append", "retain-graph-append"},
+                                    {"hooks_store", "hooks-store"},
+                                    {"hooks_store_detach", "hooks-store-detach"},
+                                    {NULL, NULL}};
 static const struct pair contexts[] = {
-    {"nograd",    "no-grad"       },
-    {"inference", "inference-mode"},
-    {"grad",      "grad"          },
-    {NULL,        NULL            }
-};
-static const struct pair norms[] = {
-    {"eager", "elementary"},
-    {"fused", "fused"     },
-    {NULL,    NULL        }
-};
-static const struct pair formulations[] = {
-    {"ref", "plain"},
-    {"hf",  "hf"   },
-    {NULL,  NULL   }
-};
+    {"nograd", "no-grad"}, {"inference", "inference-mode"}, {"grad", "grad"}, {NULL, NULL}};
+static const struct pair norms[] = {{"eager", "elementary"}, {"fused", "fused"}, {NULL, NULL}};
+static const struct pair formulations[] = {{"ref", "plain"}, {"hf", "hf"}, {NULL, NULL}};
 
 /* transformers' names for what a scenario calls otherwise. */
-static const struct pair renamed[] = {
-    {"resid_pdrop",                  "dropout"          },
-    {"hidden_dropout_prob",          "dropout"          },
-    {"dropout_rate",                 "dropout"          },
-    {"attn_pdrop",                   "attention_dropout"},
-    {"attention_probs_dropout_prob", "attention_dropout"},
-    {NULL,                           NULL               }
-};
+static const struct pair renamed[] = {{"resid_pdrop", "dropout"},
+                                      {"hidden_dropout_prob", "dropout"},
+                                      {"dropout_rate", "dropout"},
+                                      {"attn_pdrop", "attention_dropout"},
+                                      {"attention_probs_dropout_prob", "attention_dropout"},
+                                      {NULL, NULL}};
 static const struct pair gelus[] = {
-    {"gelu",              "erf" },
-    {"gelu_new",          "new" },
-    {"gelu_pytorch_tanh", "tanh"},
-    {NULL,                NULL  }
-};
+    {"gelu", "erf"}, {"gelu_new", "new"}, {"gelu_pytorch_tanh", "tanh"}, {NULL, NULL}};
 
 static const char *word(const struct pair *pairs, const json_t *value)
 {
@@ -156,6 +126,15 @@ static void map_model_key(struct mapping *m, const char *key, json_t *value)
         put(m, key, json_incref(value));
 }
 
+/* The recorder builds BertForMaskedLM, whatever is done with it, unless a head is named. */
+static bool is_bert_of_transformers(const json_t *model)
+{
+    const char *family = json_string_value(json_object_get(model, "family"));
+    const char *impl = json_string_value(json_object_get(model, "impl"));
+
+    return family && strcmp(family, "bert") == 0 && impl && strcmp(impl, "hf") == 0;
+}
+
 /* The dimensions have the scenario's names or aliases; a key that is none is refused by the reader.
  * @untied: weights made on the host by to_empty() are no longer shared. */
 static void map_model(struct mapping *m, const json_t *model, bool untied)
@@ -172,6 +151,8 @@ static void map_model(struct mapping *m, const json_t *model, bool untied)
     }
     if (untied)
         put(&sub, "tied", json_false());
+    if (is_bert_of_transformers(model) && !json_object_get(model, "head"))
+        put(&sub, "head", json_string("masked-lm"));
     m->failed |= sub.failed;
 }
 
@@ -205,13 +186,11 @@ static void map_optimizer(struct mapping *m, const json_t *optimizer)
 
 static void map_adapter(struct mapping *m, const json_t *mit)
 {
-    static const struct pair keys[] = {
-        {"lora",         "rank"   },
-        {"targets",      "targets"},
-        {"lora_dropout", "dropout"},
-        {"lora_dtype",   "dtype"  },
-        {NULL,           NULL     }
-    };
+    static const struct pair keys[] = {{"lora", "rank"},
+                                       {"targets", "targets"},
+                                       {"lora_dropout", "dropout"},
+                                       {"lora_dtype", "dtype"},
+                                       {NULL, NULL}};
     struct mapping sub;
 
     if (!json_object_get(mit, "lora"))
@@ -245,23 +224,21 @@ static void map_leak(struct mapping *m, const json_t *model, const json_t *value
 }
 
 /* Switches whose value means the same under another key. */
-static const struct pair same[] = {
-    {"accum",              "accumulate"           },
-    {"sdpa",               "sdpa"                 },
-    {"del_logits",         "del_logits"           },
-    {"del_outputs",        "del_outputs"          },
-    {"del_before_forward", "del_before_forward"   },
-    {"chunked_ce",         "chunked_loss"         },
-    {"frozen",             "frozen"               },
-    {"save_on_cpu",        "save_on_cpu"          },
-    {"cpu_offload",        "cpu_offload"          },
-    {"opt_in_backward",    "optimizer_in_backward"},
-    {"empty_cache",        "empty_cache"          },
-    {"no_autocast_cache",  "no_autocast_cache"    },
-    {"cache",              "cache"                },
-    {"use_cache",          "use_cache"            },
-    {NULL,                 NULL                   }
-};
+static const struct pair same[] = {{"accum", "accumulate"},
+                                   {"sdpa", "sdpa"},
+                                   {"del_logits", "del_logits"},
+                                   {"del_outputs", "del_outputs"},
+                                   {"del_before_forward", "del_before_forward"},
+                                   {"chunked_ce", "chunked_loss"},
+                                   {"frozen", "frozen"},
+                                   {"save_on_cpu", "save_on_cpu"},
+                                   {"cpu_offload", "cpu_offload"},
+                                   {"opt_in_backward", "optimizer_in_backward"},
+                                   {"empty_cache", "empty_cache"},
+                                   {"no_autocast_cache", "no_autocast_cache"},
+                                   {"cache", "cache"},
+                                   {"use_cache", "use_cache"},
+                                   {NULL, NULL}};
 
 static bool map_same(struct mapping *m, const char *key, json_t *value)
 {
@@ -341,13 +318,8 @@ static bool loses_ties(const json_t *cfg)
 json_t *ool_models_workload(const json_t *cfg, struct ool_error *err)
 {
     static const struct pair numbers[] = {
-        {"batch",      "batch"          },
-        {"seq",        "sequence"       },
-        {"tgt_seq",    "target_sequence"},
-        {"steps",      "steps"          },
-        {"new_tokens", "new_tokens"     },
-        {NULL,         NULL             }
-    };
+        {"batch", "batch"}, {"seq", "sequence"},          {"tgt_seq", "target_sequence"},
+        {"steps", "steps"}, {"new_tokens", "new_tokens"}, {NULL, NULL}};
     const json_t *mit = json_object_get(cfg, "mit");
     struct mapping m = {json_object(), err, false};
     const char *key;

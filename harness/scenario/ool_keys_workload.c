@@ -19,37 +19,39 @@ static const struct ool_word families[] = {
         {NULL, 0, NULL}};
 /* clang-format on */
 
-static const struct ool_word formulations[] = {
-    {"plain", OOL_PLAIN, "plain PyTorch modules"    },
-    {"hf",    OOL_HF,    "Hugging Face transformers"},
-    {NULL,    0,         NULL                       }
-};
+static const struct ool_word formulations[] = {{"plain", OOL_PLAIN, "plain PyTorch modules"},
+                                               {"hf", OOL_HF, "Hugging Face transformers"},
+                                               {NULL, 0, NULL}};
 
 static const struct ool_word attentions[] = {
-    {"sdpa",  OOL_ATTENTION_SDPA,  "scaled_dot_product_attention, which keeps no score matrix"},
-    {"eager", OOL_ATTENTION_EAGER, "scores, softmax and product as operators of their own"    },
-    {NULL,    0,                   NULL                                                       }
-};
+    {"sdpa", OOL_ATTENTION_SDPA, "scaled_dot_product_attention, which keeps no score matrix"},
+    {"eager", OOL_ATTENTION_EAGER, "scores, softmax and product as operators of their own"},
+    {NULL, 0, NULL}};
+
+static const struct ool_word heads[] = {
+    {"default", OOL_HEAD_DEFAULT,
+     "the family's own; of BERT in transformers what the workload needs: classes where they are "
+     "given, masked words to train, none to infer"},
+    {"masked-lm", OOL_HEAD_MASKED_LM, "scores of the vocabulary for each token"},
+    {"classification", OOL_HEAD_CLASSES, "scores of classes for each sample"},
+    {"none", OOL_HEAD_NONE, "the model alone, with its pooler: it can only infer"},
+    {NULL, 0, NULL}};
 
 static const struct ool_word gelus[] = {
-    {"default", OOL_GELU_KIND_DEFAULT, "the family's own"                                 },
-    {"erf",     OOL_GELU_KIND_ERF,     "one operator, exact"                              },
-    {"tanh",    OOL_GELU_KIND_TANH,    "one operator, tanh approximation"                 },
-    {"new",     OOL_GELU_KIND_NEW,     "tanh approximation written out as eight operators"},
-    {NULL,      0,                     NULL                                               }
-};
+    {"default", OOL_GELU_KIND_DEFAULT, "the family's own"},
+    {"erf", OOL_GELU_KIND_ERF, "one operator, exact"},
+    {"tanh", OOL_GELU_KIND_TANH, "one operator, tanh approximation"},
+    {"new", OOL_GELU_KIND_NEW, "tanh approximation written out as eight operators"},
+    {NULL, 0, NULL}};
 
-static const struct ool_word norms[] = {
-    {"elementary", OOL_NORM_ELEMENTARY, "an operator a step"          },
-    {"fused",      OOL_NORM_FUSED,      "torch.nn.functional.rms_norm"},
-    {NULL,         0,                   NULL                          }
-};
+static const struct ool_word norms[] = {{"elementary", OOL_NORM_ELEMENTARY, "an operator a step"},
+                                        {"fused", OOL_NORM_FUSED, "torch.nn.functional.rms_norm"},
+                                        {NULL, 0, NULL}};
 
 static const struct ool_word gqas[] = {
-    {"repeat", OOL_GQA_REPEAT, "keys and values are copied to all heads"   },
+    {"repeat", OOL_GQA_REPEAT, "keys and values are copied to all heads"},
     {"native", OOL_GQA_NATIVE, "enable_gqa of scaled_dot_product_attention"},
-    {NULL,     0,              NULL                                        }
-};
+    {NULL, 0, NULL}};
 
 static void take_preset(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
                         int64_t value, const char *text)
@@ -102,6 +104,13 @@ static void take_preset(struct ool_reader *reader, const struct ool_cursor *curs
         DIMENSION("classes", classes, 1, "num_labels", "outputs of a classifier"),                 \
         DIMENSION("inputs", inputs, 1, "inp", "inputs of an MLP"),                                 \
         DIMENSION("type_vocab", type_vocab, 1, "type_vocab_size", "token types of BERT"),          \
+        {.name = "head",                                                                           \
+         .kind = OOL_KEY_WORD,                                                                     \
+         M(head),                                                                                  \
+         .words = heads,                                                                           \
+         .fallback = "\"default\"",                                                                \
+         .matrix = true,                                                                           \
+         .doc = "what stands on the blocks"},                                                      \
         {.name = "dropout",                                                                        \
          .kind = OOL_KEY_NUMBER,                                                                   \
          M(dropout),                                                                               \
@@ -205,6 +214,7 @@ static void begin_model(void *base)
 static void finish_model(struct ool_reader *reader, const struct ool_cursor *cursor, void *base)
 {
     const struct ool_model *m = base;
+    struct ool_error err = {.status = OOL_OK};
 
     if (m->hidden > 0 && m->heads > 0 && m->head_dim < 0 && m->hidden % m->heads != 0)
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
@@ -218,6 +228,8 @@ static void finish_model(struct ool_reader *reader, const struct ool_cursor *cur
         ool_reader_problem(reader, cursor->node, false, OOL_E_COMBINATION, NULL,
                            "patches of %lld pixels do not divide an image of %lld",
                            (long long)m->patch, (long long)m->resolution);
+    if (ool_model_check_head(m, &err) != OOL_OK)
+        ool_reader_problem(reader, cursor->node, false, err.status, NULL, "%s", err.text);
 }
 
 static const char *const model_any[] = {"preset", "family", NULL};
@@ -256,31 +268,28 @@ const struct ool_keys ool_keys_preset = {
 
 /* --- the optimizer: relative to the workload, since "none" is a word of its kind ------------------- */
 
-static const struct ool_word optimizers[] = {
-    {"none",      -1,            "no optimizer"         },
-    {"sgd",       OOL_SGD,       "torch.optim.SGD"      },
-    {"adam",      OOL_ADAM,      "torch.optim.Adam"     },
-    {"adamw",     OOL_ADAMW,     "torch.optim.AdamW"    },
-    {"rmsprop",   OOL_RMSPROP,   "torch.optim.RMSprop"  },
-    {"adagrad",   OOL_ADAGRAD,   "torch.optim.Adagrad"  },
-    {"adadelta",  OOL_ADADELTA,  "torch.optim.Adadelta" },
-    {"adamax",    OOL_ADAMAX,    "torch.optim.Adamax"   },
-    {"nadam",     OOL_NADAM,     "torch.optim.NAdam"    },
-    {"radam",     OOL_RADAM,     "torch.optim.RAdam"    },
-    {"adafactor", OOL_ADAFACTOR, "torch.optim.Adafactor"},
-    {"rprop",     OOL_RPROP,     "torch.optim.Rprop"    },
-    {"asgd",      OOL_ASGD,      "torch.optim.ASGD"     },
-    {NULL,        0,             NULL                   }
-};
+static const struct ool_word optimizers[] = {{"none", -1, "no optimizer"},
+                                             {"sgd", OOL_SGD, "torch.optim.SGD"},
+                                             {"adam", OOL_ADAM, "torch.optim.Adam"},
+                                             {"adamw", OOL_ADAMW, "torch.optim.AdamW"},
+                                             {"rmsprop", OOL_RMSPROP, "torch.optim.RMSprop"},
+                                             {"adagrad", OOL_ADAGRAD, "torch.optim.Adagrad"},
+                                             {"adadelta", OOL_ADADELTA, "torch.optim.Adadelta"},
+                                             {"adamax", OOL_ADAMAX, "torch.optim.Adamax"},
+                                             {"nadam", OOL_NADAM, "torch.optim.NAdam"},
+                                             {"radam", OOL_RADAM, "torch.optim.RAdam"},
+                                             {"adafactor", OOL_ADAFACTOR, "torch.optim.Adafactor"},
+                                             {"rprop", OOL_RPROP, "torch.optim.Rprop"},
+                                             {"asgd", OOL_ASGD, "torch.optim.ASGD"},
+                                             {NULL, 0, NULL}};
 
 static const struct ool_word implementations[] = {
-    {"default", OOL_IMPL_DEFAULT, "PyTorch's own choice"                    },
+    {"default", OOL_IMPL_DEFAULT, "PyTorch's own choice"},
     {"foreach", OOL_FOREACH,
      "all parameters in lists: fast, temporaries as large as the parameters"},
-    {"loop",    OOL_LOOP,         "one parameter after the other"           },
-    {"fused",   OOL_FUSED,        "one kernel, no temporaries"              },
-    {NULL,      0,                NULL                                      }
-};
+    {"loop", OOL_LOOP, "one parameter after the other"},
+    {"fused", OOL_FUSED, "one kernel, no temporaries"},
+    {NULL, 0, NULL}};
 
 static void take_optimizer(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
                            int64_t value, const char *text)
@@ -322,17 +331,13 @@ static const struct ool_keys optimizer = {.name = "optimizer",
 
 /* --- the adapter ----------------------------------------------------------------------------------- */
 
-static const struct ool_word adapters[] = {
-    {"lora", 0, "low-rank matrices beside frozen linears"},
-    {NULL,   0, NULL                                     }
-};
-static const struct ool_word adapter_types[] = {
-    {"base", -1,       "the base's"},
-    {"fp32", OOL_F32,  "32 bit"    },
-    {"bf16", OOL_BF16, "bfloat16"  },
-    {"fp16", OOL_F16,  "16 bit"    },
-    {NULL,   0,        NULL        }
-};
+static const struct ool_word adapters[] = {{"lora", 0, "low-rank matrices beside frozen linears"},
+                                           {NULL, 0, NULL}};
+static const struct ool_word adapter_types[] = {{"base", -1, "the base's"},
+                                                {"fp32", OOL_F32, "32 bit"},
+                                                {"bf16", OOL_BF16, "bfloat16"},
+                                                {"fp16", OOL_F16, "16 bit"},
+                                                {NULL, 0, NULL}};
 
 static void take_adapter(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
                          int64_t value, const char *text)
@@ -359,86 +364,73 @@ static const struct ool_keys adapter = {
 /* --- the workload ---------------------------------------------------------------------------------- */
 
 static const struct ool_word tasks[] = {
-    {"train",     OOL_TASK_TRAIN,    "forward, backward, optimizer step"         },
-    {"fine-tune", OOL_TASK_TRAIN,    "the same, of a model that is there already"},
-    {"infer",     OOL_TASK_INFER,    "forward only"                              },
-    {"generate",  OOL_TASK_GENERATE, "a prompt, then one token after the other"  },
-    {NULL,        0,                 NULL                                        }
-};
+    {"train", OOL_TASK_TRAIN, "forward, backward, optimizer step"},
+    {"fine-tune", OOL_TASK_TRAIN, "the same, of a model that is there already"},
+    {"infer", OOL_TASK_INFER, "forward only"},
+    {"generate", OOL_TASK_GENERATE, "a prompt, then one token after the other"},
+    {NULL, 0, NULL}};
 static const struct ool_word modes[] = {
-    {"no-grad",        OOL_INFER_NO_GRAD,        "under torch.no_grad()"                           },
-    {"inference-mode", OOL_INFER_INFERENCE_MODE, "under torch.inference_mode()"                    },
-    {"grad",           OOL_INFER_GRAD,           "eval(), but the graph is kept: the usual mistake"},
-    {"grad-train",     OOL_INFER_GRAD_TRAIN,     "train() and the graph is kept, no backward"      },
-    {NULL,             0,                        NULL                                              }
-};
+    {"no-grad", OOL_INFER_NO_GRAD, "under torch.no_grad()"},
+    {"inference-mode", OOL_INFER_INFERENCE_MODE, "under torch.inference_mode()"},
+    {"grad", OOL_INFER_GRAD, "eval(), but the graph is kept: the usual mistake"},
+    {"grad-train", OOL_INFER_GRAD_TRAIN, "train() and the graph is kept, no backward"},
+    {NULL, 0, NULL}};
 static const struct ool_word precisions[] = {
-    {"fp32",     OOL_FP32,      "32 bit"                                        },
-    {"bf16",     OOL_PURE_BF16, "weights and all else in bfloat16"              },
-    {"fp16",     OOL_PURE_FP16, "weights and all else in 16 bit"                },
-    {"amp-bf16", OOL_AMP_BF16,  "32-bit weights under autocast to bfloat16"     },
-    {"amp-fp16", OOL_AMP_FP16,  "32-bit weights under autocast, with GradScaler"},
-    {NULL,       0,             NULL                                            }
-};
+    {"fp32", OOL_FP32, "32 bit"},
+    {"bf16", OOL_PURE_BF16, "weights and all else in bfloat16"},
+    {"fp16", OOL_PURE_FP16, "weights and all else in 16 bit"},
+    {"amp-bf16", OOL_AMP_BF16, "32-bit weights under autocast to bfloat16"},
+    {"amp-fp16", OOL_AMP_FP16, "32-bit weights under autocast, with GradScaler"},
+    {NULL, 0, NULL}};
 static const struct ool_word sdpas[] = {
-    {"auto",      OOL_SDPA_AUTO,      "PyTorch's own choice"      },
-    {"flash",     OOL_SDPA_FLASH,     "FlashAttention"            },
+    {"auto", OOL_SDPA_AUTO, "PyTorch's own choice"},
+    {"flash", OOL_SDPA_FLASH, "FlashAttention"},
     {"efficient", OOL_SDPA_EFFICIENT, "memory-efficient attention"},
-    {"math",      OOL_SDPA_MATH,      "plain operators"           },
-    {NULL,        0,                  NULL                        }
-};
+    {"math", OOL_SDPA_MATH, "plain operators"},
+    {NULL, 0, NULL}};
 static const struct ool_word checkpoints[] = {
-    {"none",          OOL_CHECKPOINT_NONE,         "activations are kept"   },
+    {"none", OOL_CHECKPOINT_NONE, "activations are kept"},
     {"non-reentrant", OOL_CHECKPOINT_NONREENTRANT,
-     "torch.utils.checkpoint with use_reentrant=False"                      },
-    {"reentrant",     OOL_CHECKPOINT_REENTRANT,    "with use_reentrant=True"},
-    {NULL,            0,                           NULL                     }
-};
+     "torch.utils.checkpoint with use_reentrant=False"},
+    {"reentrant", OOL_CHECKPOINT_REENTRANT, "with use_reentrant=True"},
+    {NULL, 0, NULL}};
 static const struct ool_word zero_grads[] = {
-    {"none",  0, "zero_grad(set_to_none=True): gradients are freed"},
-    {"zero",  1, "zero_grad(set_to_none=False): gradients stay"    },
-    {"never", 2, "zero_grad is not called"                         },
-    {NULL,    0, NULL                                              }
-};
-static const struct ool_word frozens[] = {
-    {"none",  OOL_FROZEN_NONE,  "all trains"          },
-    {"trunk", OOL_FROZEN_TRUNK, "only the head trains"},
-    {"all",   OOL_FROZEN_ALL,   "nothing trains"      },
-    {NULL,    0,                NULL                  }
-};
+    {"none", 0, "zero_grad(set_to_none=True): gradients are freed"},
+    {"zero", 1, "zero_grad(set_to_none=False): gradients stay"},
+    {"never", 2, "zero_grad is not called"},
+    {NULL, 0, NULL}};
+static const struct ool_word frozens[] = {{"none", OOL_FROZEN_NONE, "all trains"},
+                                          {"trunk", OOL_FROZEN_TRUNK, "only the head trains"},
+                                          {"all", OOL_FROZEN_ALL, "nothing trains"},
+                                          {NULL, 0, NULL}};
 static const struct ool_word clips[] = {
-    {"none",    OOL_CLIP_NONE,    "no clipping"                       },
-    {"foreach", OOL_CLIP_FOREACH, "clip_grad_norm_ over lists"        },
-    {"loop",    OOL_CLIP_LOOP,    "clip_grad_norm_ with foreach=False"},
-    {NULL,      0,                NULL                                }
-};
+    {"none", OOL_CLIP_NONE, "no clipping"},
+    {"foreach", OOL_CLIP_FOREACH, "clip_grad_norm_ over lists"},
+    {"loop", OOL_CLIP_LOOP, "clip_grad_norm_ with foreach=False"},
+    {NULL, 0, NULL}};
 static const struct ool_word leaks[] = {
-    {"none",                    OOL_LEAK_NONE,                    "nothing leaks"                      },
-    {"append-loss",             OOL_LEAK_APPEND_LOSS,             "losses.append(loss) after backward" },
+    {"none", OOL_LEAK_NONE, "nothing leaks"},
+    {"append-loss", OOL_LEAK_APPEND_LOSS, "losses.append(loss) after backward"},
     {"append-loss-no-backward", OOL_LEAK_APPEND_LOSS_NO_BACKWARD,
-     "the same without backward: whole graphs stay"                                                    },
-    {"total-loss",              OOL_LEAK_TOTAL_LOSS,              "total += loss after backward"       },
-    {"total-loss-no-backward",  OOL_LEAK_TOTAL_LOSS_NO_BACKWARD,  "the same without backward"          },
-    {"append-outputs",          OOL_LEAK_APPEND_OUTPUTS,          "outputs.append(logits)"             },
-    {"append-outputs-detach",   OOL_LEAK_APPEND_OUTPUTS_DETACH,   "outputs.append(logits.detach())"    },
-    {"retain-graph",            OOL_LEAK_RETAIN_GRAPH,            "backward(retain_graph=True)"        },
-    {"retain-graph-append",     OOL_LEAK_RETAIN_GRAPH_APPEND,     "the same, and the loss is kept"     },
-    {"hooks-store",             OOL_LEAK_HOOKS_STORE,             "forward hooks that keep each output"},
-    {"hooks-store-detach",      OOL_LEAK_HOOKS_STORE_DETACH,      "the same, detached"                 },
-    {NULL,                      0,                                NULL                                 }
-};
-static const struct ool_word caches[] = {
-    {"dynamic", OOL_CACHE_DYNAMIC, "grows by concatenation"       },
-    {"static",  OOL_CACHE_STATIC,  "made at full length once"     },
-    {"none",    OOL_CACHE_NONE,    "all tokens are computed again"},
-    {NULL,      0,                 NULL                           }
-};
+     "the same without backward: whole graphs stay"},
+    {"total-loss", OOL_LEAK_TOTAL_LOSS, "total += loss after backward"},
+    {"total-loss-no-backward", OOL_LEAK_TOTAL_LOSS_NO_BACKWARD, "the same without backward"},
+    {"append-outputs", OOL_LEAK_APPEND_OUTPUTS, "outputs.append(logits)"},
+    {"append-outputs-detach", OOL_LEAK_APPEND_OUTPUTS_DETACH, "outputs.append(logits.detach())"},
+    {"retain-graph", OOL_LEAK_RETAIN_GRAPH, "backward(retain_graph=True)"},
+    {"retain-graph-append", OOL_LEAK_RETAIN_GRAPH_APPEND, "the same, and the loss is kept"},
+    {"hooks-store", OOL_LEAK_HOOKS_STORE, "forward hooks that keep each output"},
+    {"hooks-store-detach", OOL_LEAK_HOOKS_STORE_DETACH, "the same, detached"},
+    {NULL, 0, NULL}};
+static const struct ool_word caches[] = {{"dynamic", OOL_CACHE_DYNAMIC, "grows by concatenation"},
+                                         {"static", OOL_CACHE_STATIC, "made at full length once"},
+                                         {"none", OOL_CACHE_NONE, "all tokens are computed again"},
+                                         {NULL, 0, NULL}};
 static const struct ool_word grad_modes[] = {
-    {"grad",           OOL_GRAD,      "the graph is kept"     },
-    {"no-grad",        OOL_NO_GRAD,   "torch.no_grad()"       },
+    {"grad", OOL_GRAD, "the graph is kept"},
+    {"no-grad", OOL_NO_GRAD, "torch.no_grad()"},
     {"inference-mode", OOL_INFERENCE, "torch.inference_mode()"},
-    {NULL,             0,             NULL                    }
-};
+    {NULL, 0, NULL}};
 
 static void take_zero_grad(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
                            int64_t value, const char *text)

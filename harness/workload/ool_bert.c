@@ -151,6 +151,7 @@ static struct ool_tensor *head(struct ool_net *net, struct ool_tensor *hidden)
 
 const struct ool_family_ops ool_bert = {.family = OOL_FAMILY_BERT,
                                         .formulation = OOL_PLAIN,
+                                        .heads = 1u << OOL_HEAD_MASKED_LM,
                                         .defaults = defaults,
                                         .build = build,
                                         .inputs = ool_token_inputs,

@@ -1,9 +1,10 @@
-/* BertForMaskedLM of transformers. */
+/* BERT of transformers: BertForMaskedLM, BertForSequenceClassification, BertModel. */
 #include "ool_hf.h"
 
 struct bert {
     struct ool_module *bert, *embeddings, *word, *position, *type, *norm, *encoder, **blocks;
-    struct ool_module *cls, *transform, *dense, *transform_norm, *decoder;
+    struct ool_module *cls, *transform, *dense, *transform_norm, *decoder; /* masked words */
+    struct ool_module *pooler, *pooler_dense, *classifier; /* classes, or the bare model */
 };
 
 struct block {
@@ -12,8 +13,32 @@ struct block {
     struct ool_hf_projections proj;
 };
 
+/* What the workload needs where none is named. */
+static enum ool_head own_head(const struct ool_net *net, const struct ool_model *m)
+{
+    if (m->head != OOL_HEAD_DEFAULT)
+        return m->head;
+    if (m->classes >= 0)
+        return OOL_HEAD_CLASSES;
+    return net->workload->task == OOL_TASK_INFER ? OOL_HEAD_NONE : OOL_HEAD_MASKED_LM;
+}
+
+static void check_head(struct ool_net *net, const struct ool_model *m)
+{
+    if (net->workload->task != OOL_TASK_TRAIN || net->counting)
+        return;
+    if (m->head == OOL_HEAD_NONE)
+        ool_fail(net->tape, OOL_E_COMBINATION, "a model without a head has no loss to train");
+    if (m->head == OOL_HEAD_CLASSES && m->classes == 1)
+        ool_fail(net->tape, OOL_E_UNSUPPORTED, "one class is a regression, which is not known");
+}
+
 static void defaults(struct ool_net *net, struct ool_model *m)
 {
+    m->head = own_head(net, m);
+    if (m->head == OOL_HEAD_CLASSES)
+        ool_hf_default(&m->classes, 2);
+    check_head(net, m);
     ool_hf_default(&m->vocab, 30522);
     ool_hf_default(&m->hidden, 768);
     ool_hf_default(&m->layers, 12);
@@ -71,7 +96,7 @@ static void embeddings_add(struct ool_net *net, struct bert *g)
         g->norm->role = OOL_ROLE_EMBEDDING;
 }
 
-static void head_add(struct ool_net *net, struct bert *g)
+static void masked_lm_add(struct ool_net *net, struct bert *g)
 {
     const struct ool_model *m = &net->model;
     struct ool_param *bias;
@@ -89,6 +114,14 @@ static void head_add(struct ool_net *net, struct bert *g)
         g->decoder->params[1] = bias;
 }
 
+static void pooler_add(struct ool_net *net, struct bert *g)
+{
+    int64_t h = net->model.hidden;
+
+    g->pooler = ool_module_add(net, g->bert, "pooler", -1);
+    g->pooler_dense = ool_linear_add(net, g->pooler, "dense", h, h, true);
+}
+
 static void build(struct ool_net *net)
 {
     const struct ool_model *m = &net->model;
@@ -104,7 +137,14 @@ static void build(struct ool_net *net)
     g->blocks = ool_net_alloc(net, (size_t)m->layers, sizeof(struct ool_module *));
     for (int64_t i = 0; g->blocks && i < m->layers; i++)
         g->blocks[i] = block_add(net, g->encoder, i);
-    head_add(net, g);
+    if (m->head == OOL_HEAD_MASKED_LM)
+        masked_lm_add(net, g);
+    else
+        pooler_add(net, g);
+    if (m->head == OOL_HEAD_CLASSES)
+        g->classifier = ool_linear_add(net, net->root, "classifier", m->hidden, m->classes, true);
+    if (g->classifier)
+        g->classifier->role = OOL_ROLE_HEAD;
     ool_net_materialize(net, net->root);
 }
 
@@ -198,18 +238,37 @@ static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *
     return ool_module_leave(net, module, y);
 }
 
-static struct ool_tensor *bert(struct ool_net *net, const struct bert *g, struct ool_tensor *ids)
+static struct ool_tensor *pooler(struct ool_net *net, const struct bert *g,
+                                 struct ool_tensor *sequence)
 {
     struct ool_tape *t = net->tape;
-    struct ool_tensor *embedded = NULL, *y;
+    struct ool_tensor *first = NULL, *y = NULL;
+
+    ool_module_enter(net, g->pooler);
+    ool_set(t, &first, ool_select(t, sequence, 1, 0));
+    ool_set(t, &y, ool_linear_call(net, g->pooler_dense, first));
+    ool_set(t, &y, ool_unary(t, OOL_TANH, y));
+    ool_del(t, &first);
+    return ool_module_leave(net, g->pooler, ool_return(t, &y));
+}
+
+/* Sets the variables that the output object stands for; *pooled stays NULL without a pooler. */
+static void bert(struct ool_net *net, const struct bert *g, struct ool_tensor *ids,
+                 struct ool_tensor **sequence, struct ool_tensor **pooled)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *embedded = NULL;
 
     ool_module_enter(net, g->bert);
     ool_set(t, &embedded, embeddings(net, g, ids));
     ool_module_enter(net, g->encoder);
-    y = ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embedded, NULL, 0);
+    ool_set(t, sequence,
+            ool_run_blocks(net, g->blocks, net->model.layers, block_forward, embedded, NULL, 0));
     ool_module_leave(net, g->encoder, NULL);
+    if (g->pooler)
+        ool_set(t, pooled, pooler(net, g, *sequence));
     ool_del(t, &embedded);
-    return ool_module_leave(net, g->bert, y);
+    ool_module_leave(net, g->bert, NULL);
 }
 
 static struct ool_tensor *predictions(struct ool_net *net, const struct bert *g,
@@ -228,27 +287,87 @@ static struct ool_tensor *predictions(struct ool_net *net, const struct bert *g,
     return ool_module_leave(net, g->cls, ool_return(t, &y));
 }
 
+/* CrossEntropyLoss over rows of @n. */
+static struct ool_tensor *loss_of(struct ool_net *net, const struct ool_call *call,
+                                  struct ool_tensor *logits, int64_t n)
+{
+    struct ool_tape *t = net->tape;
+
+    if (!call->loss)
+        return NULL;
+    return ool_cross_entropy(t, ool_view(t, logits, OOL_SHAPE(-1, n)),
+                             ool_view(t, call->y, OOL_SHAPE(-1)), 0, OOL_LOSS_MEAN);
+}
+
+static void masked_lm(struct ool_net *net, const struct bert *g, const struct ool_call *call,
+                      struct ool_tensor **sequence, struct ool_output *out)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *scores = NULL, *loss = NULL;
+
+    ool_set(t, &scores, predictions(net, g, *sequence));
+    ool_set(t, &loss, loss_of(net, call, scores, net->model.vocab));
+    ool_hf_output(net, out, loss, scores);
+    ool_del(t, sequence);
+    ool_del(t, &scores);
+    ool_del(t, &loss);
+}
+
+static void classification(struct ool_net *net, const struct bert *g, const struct ool_call *call,
+                           struct ool_tensor **sequence, struct ool_tensor **pooled,
+                           struct ool_output *out)
+{
+    struct ool_tape *t = net->tape;
+    struct ool_tensor *features = NULL, *logits = NULL, *loss = NULL;
+
+    ool_set(t, &features, *pooled);
+    ool_set(t, &features, ool_dropout_call(net, features, net->model.dropout));
+    ool_set(t, &logits, ool_linear_call(net, g->classifier, features));
+    ool_set(t, &loss, loss_of(net, call, logits, net->model.classes));
+    ool_hf_output(net, out, loss, logits);
+    ool_del(t, sequence);
+    ool_del(t, pooled);
+    ool_del(t, &features);
+    ool_del(t, &logits);
+    ool_del(t, &loss);
+}
+
 static void forward(struct ool_net *net, const struct ool_call *call, struct ool_output *out)
 {
     const struct bert *g = net->root->state;
     struct ool_tape *t = net->tape;
-    struct ool_tensor *sequence = NULL, *scores = NULL, *loss = NULL;
+    struct ool_tensor *sequence = NULL, *pooled = NULL;
 
-    ool_set(t, &sequence, bert(net, g, call->x));
-    ool_set(t, &scores, predictions(net, g, sequence));
-    if (call->loss)
-        ool_set(t, &loss, ool_loss_call(net, scores, call->y));
-    ool_hf_output(net, out, loss, scores);
+    bert(net, g, call->x, &sequence, &pooled);
+    if (g->cls) {
+        masked_lm(net, g, call, &sequence, out);
+    } else if (g->classifier) {
+        classification(net, g, call, &sequence, &pooled, out);
+    } else {
+        ool_output_keep(net, out, sequence);
+        ool_hf_output(net, out, NULL, pooled);
+    }
     ool_del(t, &sequence);
-    ool_del(t, &scores);
-    ool_del(t, &loss);
+    ool_del(t, &pooled);
+}
+
+/* Classes are a label a sample, masked words a label a token. */
+static void inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x, struct ool_tensor **y)
+{
+    if (net->model.head != OOL_HEAD_CLASSES) {
+        ool_token_inputs(net, batch, x, y);
+        return;
+    }
+    ool_input(net, x, OOL_I64, OOL_SHAPE(batch, net->workload->seq));
+    ool_input(net, y, OOL_I64, OOL_SHAPE(batch));
 }
 
 const struct ool_family_ops ool_hf_bert = {
     .family = OOL_FAMILY_BERT,
     .formulation = OOL_HF,
+    .heads = 1u << OOL_HEAD_MASKED_LM | 1u << OOL_HEAD_CLASSES | 1u << OOL_HEAD_NONE,
     .defaults = defaults,
     .build = build,
-    .inputs = ool_token_inputs,
+    .inputs = inputs,
     .forward = forward,
 };

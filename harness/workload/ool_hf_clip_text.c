@@ -194,6 +194,7 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
 const struct ool_family_ops ool_hf_clip_text = {
     .family = OOL_FAMILY_CLIP_TEXT,
     .formulation = OOL_HF,
+    .heads = 1u << OOL_HEAD_NONE,
     .defaults = defaults,
     .build = build,
     .inputs = ool_token_inputs,

@@ -500,6 +500,7 @@ const struct ool_family_ops ool_hf_t5 = {
 const struct ool_family_ops ool_hf_t5_encoder = {
     .family = OOL_FAMILY_T5_ENCODER,
     .formulation = OOL_HF,
+    .heads = 1u << OOL_HEAD_NONE,
     .defaults = defaults,
     .build = build,
     .inputs = ool_token_inputs,

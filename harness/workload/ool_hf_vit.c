@@ -198,6 +198,7 @@ static void forward(struct ool_net *net, const struct ool_call *call, struct ool
 const struct ool_family_ops ool_hf_vit = {
     .family = OOL_FAMILY_VIT,
     .formulation = OOL_HF,
+    .heads = 1u << OOL_HEAD_CLASSES,
     .defaults = defaults,
     .build = build,
     .inputs = ool_image_inputs,

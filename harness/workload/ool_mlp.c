@@ -73,6 +73,7 @@ static struct ool_tensor *head(struct ool_net *net, struct ool_tensor *hidden)
 
 const struct ool_family_ops ool_mlp = {.family = OOL_FAMILY_MLP,
                                        .formulation = OOL_PLAIN,
+                                       .heads = 1u << OOL_HEAD_CLASSES,
                                        .defaults = defaults,
                                        .build = build,
                                        .inputs = ool_vector_inputs,

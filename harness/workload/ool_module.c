@@ -477,8 +477,8 @@ struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const 
 /* --- inputs
  * ---------------------------------------------------------------------------------------- */
 
-static void input(struct ool_net *net, struct ool_tensor **variable, enum ool_dtype dtype,
-                  int n_dims, const int64_t *shape)
+void ool_input(struct ool_net *net, struct ool_tensor **variable, enum ool_dtype dtype, int n_dims,
+               const int64_t *shape)
 {
     enum ool_category old = ool_categorize(net->tape, OOL_CATEGORY_INPUT);
 
@@ -491,9 +491,9 @@ void ool_token_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
 {
     int64_t seq = net->workload->seq;
 
-    input(net, x, OOL_I64, OOL_SHAPE(batch, seq));
-    input(net, y, OOL_I64,
-          OOL_SHAPE(batch, net->workload->tgt_seq >= 0 ? net->workload->tgt_seq : seq));
+    ool_input(net, x, OOL_I64, OOL_SHAPE(batch, seq));
+    ool_input(net, y, OOL_I64,
+              OOL_SHAPE(batch, net->workload->tgt_seq >= 0 ? net->workload->tgt_seq : seq));
 }
 
 void ool_image_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
@@ -501,15 +501,15 @@ void ool_image_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
 {
     const struct ool_model *m = &net->model;
 
-    input(net, x, net->dtype, OOL_SHAPE(batch, m->channels, m->resolution, m->resolution));
-    input(net, y, OOL_I64, OOL_SHAPE(batch));
+    ool_input(net, x, net->dtype, OOL_SHAPE(batch, m->channels, m->resolution, m->resolution));
+    ool_input(net, y, OOL_I64, OOL_SHAPE(batch));
 }
 
 void ool_vector_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
                        struct ool_tensor **y)
 {
-    input(net, x, net->dtype, OOL_SHAPE(batch, net->model.inputs));
-    input(net, y, OOL_I64, OOL_SHAPE(batch));
+    ool_input(net, x, net->dtype, OOL_SHAPE(batch, net->model.inputs));
+    ool_input(net, y, OOL_I64, OOL_SHAPE(batch));
 }
 
 void ool_output_keep(struct ool_net *net, struct ool_output *out, struct ool_tensor *x)

@@ -107,6 +107,7 @@ void ool_output_keep(struct ool_net *net, struct ool_output *out, struct ool_ten
 struct ool_family_ops {
     enum ool_family family;
     enum ool_formulation formulation;
+    unsigned heads; /* 1u << OOL_HEAD_X of each that may be named; with CLASSES they may be given */
     /* Fills dimensions that are -1 with the family's defaults and refuses impossible ones with
      * ool_fail(). */
     void (*defaults)(struct ool_net *net, struct ool_model *model);
@@ -214,6 +215,9 @@ struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
 /* --- inputs
  * ------------------------------------------------------------------------------------------- */
 
+/* variable = torch.empty(shape), of the category input. */
+void ool_input(struct ool_net *net, struct ool_tensor **variable, enum ool_dtype dtype, int n_dims,
+               const int64_t *shape);
 void ool_token_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,
                       struct ool_tensor **y);
 void ool_image_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x,

@@ -71,10 +71,7 @@ static struct ool_tensor *patches(struct ool_net *net, struct ool_tensor *image)
 
 static struct ool_tensor *trunk(struct ool_net *net, const struct ool_call *call)
 {
-    const struct ool_index first[] = {
-        {OOL_INDEX_ALL, 0, 0, NULL},
-        {OOL_INDEX_AT,  0, 0, NULL}
-    };
+    const struct ool_index first[] = {{OOL_INDEX_ALL, 0, 0, NULL}, {OOL_INDEX_AT, 0, 0, NULL}};
     struct ool_tape *t = net->tape;
     const struct vit *v = net->root->state;
     struct ool_tensor *x = NULL, *parts[2], *y;
@@ -98,6 +95,7 @@ static struct ool_tensor *head(struct ool_net *net, struct ool_tensor *hidden)
 
 const struct ool_family_ops ool_vit = {.family = OOL_FAMILY_VIT,
                                        .formulation = OOL_PLAIN,
+                                       .heads = 1u << OOL_HEAD_CLASSES,
                                        .defaults = defaults,
                                        .build = build,
                                        .inputs = ool_image_inputs,

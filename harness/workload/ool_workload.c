@@ -75,6 +75,25 @@ static const struct ool_family_ops *family_find(const struct ool_model *model)
     return NULL;
 }
 
+enum ool_status ool_model_check_head(const struct ool_model *model, struct ool_error *err)
+{
+    static const char *const names[] = {"default", "masked-lm", "classification", "none"};
+    const struct ool_family_ops *ops = family_find(model);
+
+    if (!ops)
+        return OOL_OK;
+    if (model->head != OOL_HEAD_DEFAULT && !(ops->heads >> model->head & 1))
+        return ool_error_set(err, OOL_E_COMBINATION, "the family %s has no head \"%s\"",
+                             ool_family_name(model->family), names[model->head]);
+    if (model->classes >= 0 && model->head != OOL_HEAD_DEFAULT && model->head != OOL_HEAD_CLASSES)
+        return ool_error_set(err, OOL_E_COMBINATION, "a head \"%s\" has no classes",
+                             names[model->head]);
+    if (model->classes >= 0 && !(ops->heads >> OOL_HEAD_CLASSES & 1))
+        return ool_error_set(err, OOL_E_COMBINATION, "the family %s has no classes",
+                             ool_family_name(model->family));
+    return OOL_OK;
+}
+
 static enum ool_status net_init(struct ool_net *net, const struct ool_workload *workload,
                                 struct ool_tape *tape, struct ool_error *err)
 {
@@ -87,6 +106,8 @@ static enum ool_status net_init(struct ool_net *net, const struct ool_workload *
         return ool_error_set(err, OOL_E_UNSUPPORTED, "no %s formulation of the family %s",
                              workload->model.formulation == OOL_HF ? "transformers" : "plain",
                              ool_family_name(workload->model.family));
+    if (ool_model_check_head(&workload->model, err) != OOL_OK)
+        return OOL_E_COMBINATION;
     net->dtype = workload->precision == OOL_PURE_BF16   ? OOL_BF16
                  : workload->precision == OOL_PURE_FP16 ? OOL_F16
                                                         : OOL_F32;

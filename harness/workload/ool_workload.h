@@ -41,6 +41,10 @@ enum ool_formulation { OOL_PLAIN, OOL_HF };
 
 enum ool_attention { OOL_ATTENTION_SDPA, OOL_ATTENTION_EAGER };
 
+/* What stands on the trunk. The default is the family's; BERT's of transformers is what the workload
+ * needs: classes where they are given, masked words to train, none to infer. */
+enum ool_head { OOL_HEAD_DEFAULT, OOL_HEAD_MASKED_LM, OOL_HEAD_CLASSES, OOL_HEAD_NONE };
+
 /* Dimensions; -1 = the family's own default. Names follow the plain modules; HF keys are mapped by the reader. */
 struct ool_model {
     enum ool_family family;
@@ -50,8 +54,9 @@ struct ool_model {
     int64_t decoder_layers;                               /* T5, Whisper; -1 = layers */
     int64_t resolution, patch, channels, classes, inputs; /* vision, MLP */
     int64_t type_vocab;                                   /* BERT */
-    double dropout;                                       /* -1 = the family's default */
-    double attention_dropout;                             /* -1 = dropout's */
+    enum ool_head head;
+    double dropout;           /* -1 = the family's default */
+    double attention_dropout; /* -1 = dropout's */
     enum ool_attention attention;
     enum { OOL_GELU_KIND_DEFAULT, OOL_GELU_KIND_ERF, OOL_GELU_KIND_TANH, OOL_GELU_KIND_NEW } gelu;
     enum { OOL_NORM_ELEMENTARY, OOL_NORM_FUSED } norm; /* RMSNorm of the plain Llama */
@@ -60,12 +65,14 @@ struct ool_model {
     bool inplace;   /* MLP's ReLU */
     int64_t window; /* sliding window; -1 = none */
     /* hf alone; 0 is the default */
-    int64_t embedding;        /* OPT's word_embed_proj_dim, CLIP's projection_dim; 0 = hidden, none */
-    bool post_norm;           /* OPT's do_layer_norm_before = false */
+    int64_t embedding; /* OPT's word_embed_proj_dim, CLIP's projection_dim; 0 = hidden, none */
+    bool post_norm;    /* OPT's do_layer_norm_before = false */
     int64_t relative_buckets; /* T5's relative_attention_num_buckets; 0 = 32 */
     bool gated;               /* T5's feed_forward_proj = "gated-gelu" */
 };
 void ool_model_init(struct ool_model *model); /* every field at its default */
+/* OOL_E_COMBINATION where the family has no such head, or no classes and they are given. */
+enum ool_status ool_model_check_head(const struct ool_model *model, struct ool_error *err);
 
 enum ool_task { OOL_TASK_TRAIN, OOL_TASK_INFER, OOL_TASK_GENERATE };
 /* Of inference: torch.no_grad, torch.inference_mode, eval() with the graph kept, train() without backward. */
@@ -148,7 +155,8 @@ void ool_workload_init(
 struct ool_workload_facts {
     uint64_t params, trainable; /* elements, tied ones once */
     uint64_t param_bytes;
-    uint64_t moved_bytes; /* between the host and the card, the whole run; 0 from ool_workload_count() */
+    uint64_t
+        moved_bytes; /* between the host and the card, the whole run; 0 from ool_workload_count() */
 };
 
 /**

@@ -64,6 +64,7 @@ static void each_preset_has_its_published_count(void **state)
         ool_workload_init(&w);
         w.model = preset.model;
         w.seq = 16;
+        w.task = OOL_TASK_INFER;
         status = ool_workload_count(&w, &facts, &err);
         if (status == OOL_E_UNSUPPORTED)
             print_message("%s: %s\n", names[i], err.text);

@@ -4,23 +4,28 @@
 #include "ool_conform.h"
 #include "ool_workload.h"
 
-#define DATA "harness/workload/tests/data/hf.json.gz"
-#define N_ROWS 69
+#define DATA "harness/workload/tests/data/"
 
-static void recorded_rows_are_exact(void **state)
+static void check_rows(const char *path, size_t n_rows)
 {
     struct ool_conform conform;
     struct ool_error err = {0};
 
-    (void)state;
     ool_conform_init(&conform);
-    if (ool_conform_file(DATA, &conform, &err) != OOL_OK)
+    if (ool_conform_file(path, &conform, &err) != OOL_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(conform.n_rows, N_ROWS);
+    assert_int_equal(conform.n_rows, n_rows);
     for (size_t i = 0; i < conform.n_rows; i++)
         if (conform.rows[i].status != OOL_ROW_EXACT)
             fail_msg("%s: %s", conform.rows[i].id, conform.rows[i].detail);
     ool_conform_fini(&conform);
+}
+
+static void recorded_rows_are_exact(void **state)
+{
+    (void)state;
+    check_rows(DATA "hf.json.gz", 69);
+    check_rows(DATA "hf-heads.json.gz", 15);
 }
 
 /* --- counts: the published models ---------------------------------------------------------------- */
@@ -68,6 +73,12 @@ static void counts_are_exact(void **state)
     (void)state;
     check_count("gpt2", of(OOL_FAMILY_GPT, -1, -1, -1, -1, -1, -1), 124439808);
     check_count("bert base", of(OOL_FAMILY_BERT, -1, -1, -1, -1, -1, -1), 109514298);
+    m = of(OOL_FAMILY_BERT, -1, -1, -1, -1, -1, -1);
+    m.head = OOL_HEAD_NONE;
+    check_count("bert base, the bare model", m, 109482240);
+    m = of(OOL_FAMILY_BERT, -1, 24, 1024, 16, -1, 4096);
+    m.classes = 2;
+    check_count("bert large with two classes", m, 335143938);
     check_count("opt 125m", of(OOL_FAMILY_OPT, -1, -1, -1, -1, -1, -1), 125239296);
     check_count("t5 small", of(OOL_FAMILY_T5, -1, -1, -1, -1, -1, -1), 60506624);
     check_count("llama 2 7b", of(OOL_FAMILY_LLAMA, -1, -1, -1, -1, -1, -1), UINT64_C(6738415616));
@@ -145,6 +156,12 @@ static void set_static(struct ool_workload *w)
     w->new_tokens = 2;
 }
 
+static void set_classes(struct ool_workload *w)
+{
+    w->model.classes = 3;
+    w->clip = OOL_CLIP_FOREACH;
+}
+
 static const struct {
     enum ool_family family;
     void (*set)(struct ool_workload *w);
@@ -155,7 +172,8 @@ static const struct {
     {OOL_FAMILY_VIT, set_checkpoint},  {OOL_FAMILY_OPT, set_eager},
     {OOL_FAMILY_T5, set_eager},        {OOL_FAMILY_T5, set_checkpoint},
     {OOL_FAMILY_T5, set_infer},        {OOL_FAMILY_T5_ENCODER, set_infer},
-    {OOL_FAMILY_CLIP_TEXT, set_infer},
+    {OOL_FAMILY_CLIP_TEXT, set_infer}, {OOL_FAMILY_BERT, set_classes},
+    {OOL_FAMILY_BERT, set_infer},
 };
 #define N_VARIANTS (sizeof(variants) / sizeof(variants[0]))
 
@@ -207,6 +225,22 @@ static void impossible_ones_are_refused(void **state)
 
     (void)state;
     w.seq = 17;
+    assert_int_equal(lower(&w), OOL_E_COMBINATION);
+    w = small(OOL_FAMILY_BERT);
+    w.model.head = OOL_HEAD_NONE; /* nothing to train on */
+    assert_int_equal(lower(&w), OOL_E_COMBINATION);
+    w = small(OOL_FAMILY_BERT);
+    w.model.head = OOL_HEAD_MASKED_LM;
+    w.model.classes = 2;
+    assert_int_equal(lower(&w), OOL_E_COMBINATION);
+    w = small(OOL_FAMILY_BERT);
+    w.model.classes = 1;
+    assert_int_equal(lower(&w), OOL_E_UNSUPPORTED);
+    w = small(OOL_FAMILY_GPT);
+    w.model.classes = 2;
+    assert_int_equal(lower(&w), OOL_E_COMBINATION);
+    w = small(OOL_FAMILY_VIT);
+    w.model.head = OOL_HEAD_NONE;
     assert_int_equal(lower(&w), OOL_E_COMBINATION);
     w = small(OOL_FAMILY_GPT);
     w.model.heads = 5;
