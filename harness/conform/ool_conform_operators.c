@@ -107,9 +107,9 @@ static enum ool_status check_saved(struct ool_operators_run *run, struct ool_ten
     ool_each_saved(run->tape, outs, n_outs, add_saved, &state);
     status = ool_tape_status(run->tape, run->err);
     if (status == OOL_OK)
-        status = ool_operators_sort(x, run->err);
+        status = ool_operators_sort(x, false, run->err);
     if (status == OOL_OK)
-        status = ool_operators_sort(y, run->err);
+        status = ool_operators_sort(y, false, run->err);
     if (status == OOL_OK)
         ool_operators_compare(run, "saved", ool_text_data(x), ool_text_data(y));
     return status;
@@ -147,9 +147,9 @@ static enum ool_status check_grads(struct ool_operators_run *run, const json_t *
     }
     status = ool_snippet_each(run->snippet, add_grad, &state, run->err);
     if (status == OOL_OK)
-        status = ool_operators_sort(x, run->err);
+        status = ool_operators_sort(x, false, run->err);
     if (status == OOL_OK)
-        status = ool_operators_sort(y, run->err);
+        status = ool_operators_sort(y, false, run->err);
     if (status == OOL_OK)
         ool_operators_compare(run, "grads", ool_text_data(x), ool_text_data(y));
     return status;
@@ -220,7 +220,7 @@ static enum ool_status check_results(struct ool_operators_run *run, const json_t
             status = run_backward(run, root);
             if (status == OOL_OK)
                 status = ool_operators_check_part(run, "backward",
-                                                  ool_operators_stream(row, "backward"), false);
+                                                  ool_operators_stream(row, "backward"));
             if (status == OOL_OK)
                 status = check_grads(run, json_object_get(row, "grads"), &x[2], &y[2]);
         }
@@ -245,13 +245,12 @@ static enum ool_status run_code(struct ool_operators_run *run, const json_t *row
     if (status == OOL_OK)
         status = ool_snippet_run(run->snippet, ool_operators_stream(row, "code"), run->err);
     if (status == OOL_OK)
-        status =
-            ool_operators_check_part(run, "forward", ool_operators_stream(row, "forward"), false);
+        status = ool_operators_check_part(run, "forward", ool_operators_stream(row, "forward"));
     if (status == OOL_OK && context != NULL)
         status = ool_snippet_leave(run->snippet, run->err);
     if (status == OOL_OK)
-        status = ool_operators_check_part(run, "forward_end",
-                                          ool_operators_stream(row, "forward_end"), true);
+        status =
+            ool_operators_check_part(run, "forward_end", ool_operators_stream(row, "forward_end"));
     return status == OOL_OK ? check_results(run, row) : status;
 }
 
@@ -273,7 +272,7 @@ static enum ool_status run_steps(struct ool_operators_run *run, const json_t *st
         snprintf(part, sizeof(part), "step %zu (%.80s)", i, code);
         status = ool_snippet_run(run->snippet, code, run->err);
         if (status == OOL_OK)
-            status = ool_operators_check_part(run, part, stream, false);
+            status = ool_operators_check_part(run, part, stream);
         if (status != OOL_OK)
             break;
     }

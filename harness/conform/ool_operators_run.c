@@ -121,7 +121,7 @@ static int compare_words(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-enum ool_status ool_operators_sort(struct ool_text *text, struct ool_error *err)
+enum ool_status ool_operators_sort(struct ool_text *text, bool runs, struct ool_error *err)
 {
     char *copy = ool_strdup(ool_text_data(text)), **words = NULL;
     size_t n = 0, capacity = 0;
@@ -141,8 +141,12 @@ enum ool_status ool_operators_sort(struct ool_text *text, struct ool_error *err)
         at = *end != '\0' ? end + 1 : end;
         *end = '\0';
     }
-    if (n > 0)
-        qsort(words, n, sizeof(char *), compare_words);
+    for (size_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && (!runs || (words[from][0] == '-' && words[to][0] == '-'));
+             to++)
+            ;
+        qsort(&words[from], to - from, sizeof(char *), compare_words);
+    }
     ool_text_clear(text);
     for (size_t i = 0; i < n; i++)
         ool_text_printf(text, "%s%s", i > 0 ? " " : "", words[i]);
@@ -194,8 +198,9 @@ void ool_operators_compare(struct ool_operators_run *run, const char *part, cons
 }
 
 enum ool_status ool_operators_check_part(struct ool_operators_run *run, const char *part,
-                                         const char *recorded, bool as_set)
+                                         const char *recorded)
 {
+    bool unordered = ool_snippet_left_autocast(run->snippet);
     struct ool_text here, sorted;
     enum ool_status status;
 
@@ -206,10 +211,10 @@ enum ool_status ool_operators_check_part(struct ool_operators_run *run, const ch
         ool_text_printf(&run->here, " %s", ool_text_data(&here));
         ool_text_printf(&run->recorded, " %s", recorded);
         ool_text_puts(&sorted, recorded);
-        if (as_set)
-            status = ool_operators_sort(&here, run->err);
-        if (as_set && status == OOL_OK)
-            status = ool_operators_sort(&sorted, run->err);
+        if (unordered)
+            status = ool_operators_sort(&here, true, run->err);
+        if (unordered && status == OOL_OK)
+            status = ool_operators_sort(&sorted, true, run->err);
     }
     if (status == OOL_OK)
         ool_operators_compare(run, part, ool_text_data(&sorted), ool_text_data(&here));

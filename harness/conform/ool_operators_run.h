@@ -36,14 +36,16 @@ const char *ool_operators_where(const struct ool_operators_run *run, uint32_t st
                                 char buffer[16]);
 /* The events since the last call as the recorder writes them: "+12 -0 -x". */
 enum ool_status ool_operators_take(struct ool_operators_run *run, struct ool_text *out);
-/* The words of a text in the order of the alphabet: for what has no defined order. */
-enum ool_status ool_operators_sort(struct ool_text *text, struct ool_error *err);
+/* The words of a text in the order of the alphabet: for what has no defined order. @runs: only
+ * frees among the frees beside them, "+1 -3 -2 +4" becomes "+1 -2 -3 +4". */
+enum ool_status ool_operators_sort(struct ool_text *text, bool runs, struct ool_error *err);
 /* Compares two lists of words; the row's first difference becomes its detail. */
 void ool_operators_compare(struct ool_operators_run *run, const char *part, const char *recorded,
                            const char *here);
-/* Takes the events since the last part and compares them; @as_set: in any order. */
+/* Takes the events since the last part and compares them; where an autocast region was left, frees
+ * in a row are compared as a set. */
 enum ool_status ool_operators_check_part(struct ool_operators_run *run, const char *part,
-                                         const char *recorded, bool as_set);
+                                         const char *recorded);
 
 /* A text of a row; NULL or "" where it has none of that name. */
 const char *ool_operators_text(const json_t *row, const char *key);

@@ -47,6 +47,10 @@ enum ool_status ool_snippet_run(struct ool_snippet *s, const char *text, struct 
 enum ool_status ool_snippet_enter(struct ool_snippet *s, const char *text, struct ool_error *err);
 enum ool_status ool_snippet_leave(struct ool_snippet *s, struct ool_error *err);
 
+/* True if a text left an autocast region since this was asked last: the frees at that point have no
+ * defined order in PyTorch. */
+bool ool_snippet_left_autocast(struct ool_snippet *s);
+
 /* The @index-th tensor of a variable that is one or a tuple or list of them; NULL if there is none. */
 struct ool_tensor *ool_snippet_tensor(const struct ool_snippet *s, const char *name, size_t index);
 

@@ -371,6 +371,14 @@ enum ool_status ool_snippet_bind(struct ool_snippet *s, const char *name, struct
     return OOL_OK;
 }
 
+bool ool_snippet_left_autocast(struct ool_snippet *s)
+{
+    bool left = s->left_autocast;
+
+    s->left_autocast = false;
+    return left;
+}
+
 struct ool_tensor *ool_snippet_tensor(const struct ool_snippet *s, const char *name, size_t index)
 {
     const struct ool_value *value = ool_scope_find(s->globals, name);

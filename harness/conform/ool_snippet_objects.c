@@ -360,6 +360,7 @@ bool ool_context_leave(struct ool_snippet *s, struct ool_value *manager)
         break;
     case OOL_CONTEXT_AUTOCAST:
         ool_autocast_leave(s->t);
+        s->left_autocast = true;
         break;
     case OOL_CONTEXT_SAVE_ON_CPU:
         ool_save_on_cpu(s->t, false);

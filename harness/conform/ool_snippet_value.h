@@ -133,6 +133,7 @@ struct ool_snippet {
     struct ool_value *values;         /* newest of all */
     struct ool_scope *scopes;         /* newest of all */
     uint32_t n_streams;
+    bool left_autocast; /* since ool_snippet_left_autocast() was asked last */
 };
 
 /* --- failing ---------------------------------------------------------------------------------------- */

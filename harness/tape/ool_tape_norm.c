@@ -46,6 +46,8 @@ static void sum_partials(struct ool_tape *t, struct ool_tensor **grad, struct oo
     ool_del(t, &made);
 }
 
+#define MOST_BLOCKS 32768 /* of the kernel that sums slices, over rows and columns */
+
 /*
  * Few columns for the card and very many rows: the weight gradients are first summed over slices of
  * rows, then over the slices.
@@ -54,8 +56,11 @@ static void partial_sums(struct ool_tape *t, const struct ool_tensor *w, int64_t
                          int64_t columns, struct ool_tensor **w_grad, struct ool_tensor **b_grad)
 {
     struct ool_tensor *dw = NULL, *db = NULL;
-    int64_t shape[2] = {(rows + 31) / 32, columns};
+    int64_t across = (columns + 31) / 32, slices = (rows + 31) / 32;
+    int64_t shape[2] = {slices, columns};
 
+    if (across > 0 && slices > MOST_BLOCKS / across)
+        shape[0] = MOST_BLOCKS / across;
     if (!t->facts->layer_norm_partials || w == NULL || rows <= 65536 ||
         columns / 32 >= t->multiprocessors / 2)
         return;
