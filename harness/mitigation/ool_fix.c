@@ -99,23 +99,12 @@ enum ool_status ool_fix_conf(struct ool_case *c, const char *option, const char 
 
 uint64_t ool_fix_moved(const struct ool_case *c)
 {
+    struct ool_workload_facts facts = {0};
     struct ool_program program;
-    uint64_t moved = 0;
 
     ool_program_init(&program);
-    if (ool_case_lower(c, &program, NULL, NULL) == OOL_OK) {
-        for (size_t i = 0; i < program.n_ops; i++) {
-            const struct ool_op *op = &program.ops[i];
-
-            if (op->kind == OOL_OP_COPY) {
-                const struct ool_storage *source = &program.storages[op->id];
-                const struct ool_storage *target = &program.storages[op->value];
-
-                if ((source->place == OOL_PLACE_DEVICE) != (target->place == OOL_PLACE_DEVICE))
-                    moved += source->bytes;
-            }
-        }
-    }
+    if (ool_case_lower(c, &program, &facts, NULL) != OOL_OK)
+        facts.moved_bytes = 0; /* the case says why when it is run */
     ool_program_fini(&program);
-    return moved;
+    return facts.moved_bytes;
 }

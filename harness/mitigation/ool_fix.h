@@ -29,7 +29,7 @@ enum ool_status ool_fix_word(const char *name, const char *value, const char *co
 enum ool_status ool_fix_conf(struct ool_case *c, const char *option, const char *value,
                              struct ool_error *err);
 
-/* Bytes that the case's copies between host and card move, whole run. */
+/* Bytes that the case moves between host and card, the whole run. */
 uint64_t ool_fix_moved(const struct ool_case *c);
 
 /* The share of the training work that is forward: one part of three, since backward costs two. */

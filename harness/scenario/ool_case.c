@@ -69,6 +69,7 @@ static void add_facts(struct ool_workload_facts *sum, const struct ool_workload_
     sum->params += job->params;
     sum->trainable += job->trainable;
     sum->param_bytes += job->param_bytes;
+    sum->moved_bytes += job->moved_bytes;
 }
 
 enum ool_status ool_case_lower(const struct ool_case *c, struct ool_program *program,

@@ -198,6 +198,8 @@ enum ool_status ool_workload_lower(const struct ool_workload *workload,
         else
             ool_loop_train(&net);
         status = ool_tape_status(t, err);
+        if (facts)
+            facts->moved_bytes = ool_tape_moved(t);
     }
     ool_tape_close(t); /* first: what it holds may point into the net */
     ool_net_fini(&net);
