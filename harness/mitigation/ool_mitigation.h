@@ -15,7 +15,7 @@
 struct ool_price {
     double flops;         /* recomputed work */
     double launches;      /* more kernel launches and micro-batches */
-    uint64_t moved_bytes; /* over the bus per step */
+    uint64_t moved_bytes; /* over the bus, the whole run */
     const char *
         quality; /* what changes in the results: "smaller batch: noisier gradients"; "" = nothing */
 };
