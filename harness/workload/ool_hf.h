@@ -107,6 +107,6 @@ void ool_hf_output(struct ool_net *net, struct ool_output *out, struct ool_tenso
 /* --- the families ----------------------------------------------------------------------------- */
 
 extern const struct ool_family_ops ool_hf_gpt, ool_hf_llama, ool_hf_qwen2, ool_hf_bert, ool_hf_vit,
-    ool_hf_opt, ool_hf_t5, ool_hf_t5_encoder, ool_hf_clip_text;
+    ool_hf_opt, ool_hf_t5, ool_hf_t5_encoder, ool_hf_clip_text, ool_hf_whisper;
 
 #endif

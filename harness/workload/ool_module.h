@@ -26,7 +26,7 @@
 struct ool_net;
 struct ool_module;
 
-#define OOL_MODULE_PARAMS 4
+#define OOL_MODULE_PARAMS 5 /* a batch norm's, buffers included */
 
 /* For freezing; a module without a role has its parent's. A block's index is its number. */
 enum ool_role { OOL_ROLE_NONE, OOL_ROLE_EMBEDDING, OOL_ROLE_BLOCK, OOL_ROLE_HEAD };
@@ -115,7 +115,7 @@ struct ool_family_ops {
     /* x and y of one micro-batch, held by the caller (category input). */
     void (*inputs)(struct ool_net *net, int64_t batch, struct ool_tensor **x,
                    struct ool_tensor **y);
-    /* The whole call: fills out (logits, loss if asked). */
+    /* The whole call: fills out (logits, loss if asked). NULL = the family is counted, not run. */
     void (*forward)(struct ool_net *net, const struct ool_call *call, struct ool_output *out);
     /* For a chunked loss: everything before the head, and the head alone (floating results). NULL =
      * cannot. */
@@ -226,6 +226,6 @@ void ool_vector_inputs(struct ool_net *net, int64_t batch, struct ool_tensor **x
                        struct ool_tensor **y);
 
 /* The families of this folder; ool_workload.c has the table. */
-extern const struct ool_family_ops ool_gpt, ool_llama, ool_bert, ool_vit, ool_mlp;
+extern const struct ool_family_ops ool_gpt, ool_llama, ool_bert, ool_vit, ool_mlp, ool_resnet;
 
 #endif

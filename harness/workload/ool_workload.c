@@ -9,9 +9,9 @@
 
 /* Every family that this build knows; a new one is one line here. */
 static const struct ool_family_ops *const families[] = {
-    &ool_gpt,    &ool_llama,    &ool_bert,          &ool_vit,         &ool_mlp,
-    &ool_hf_gpt, &ool_hf_llama, &ool_hf_qwen2,      &ool_hf_bert,     &ool_hf_vit,
-    &ool_hf_opt, &ool_hf_t5,    &ool_hf_t5_encoder, &ool_hf_clip_text};
+    &ool_gpt,           &ool_llama,        &ool_bert,       &ool_vit,    &ool_mlp,    &ool_hf_gpt,
+    &ool_hf_llama,      &ool_hf_qwen2,     &ool_hf_bert,    &ool_hf_vit, &ool_hf_opt, &ool_hf_t5,
+    &ool_hf_t5_encoder, &ool_hf_clip_text, &ool_hf_whisper, &ool_resnet};
 
 static const char *const family_names[OOL_N_FAMILIES] = {
 #define XX(name, text) text,
@@ -188,6 +188,10 @@ enum ool_status ool_workload_lower(const struct ool_workload *workload,
     if (!t)
         return OOL_E_HOST_OOM;
     status = net_init(&net, workload, t, err);
+    if (status == OOL_OK && !net.ops->forward)
+        status = ool_error_set(err, OOL_E_UNSUPPORTED,
+                               "%s is a convolution network, and those are counted, not run",
+                               ool_family_name(workload->model.family));
     if (status == OOL_OK)
         status = net_build(&net, facts, err);
     if (status == OOL_OK) {

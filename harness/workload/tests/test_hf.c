@@ -96,6 +96,9 @@ static void counts_are_exact(void **state)
     m = of(OOL_FAMILY_CLIP_TEXT, -1, 32, 1280, 20, -1, 5120);
     m.embedding = 1280;
     check_count("clip vit-bigg text", m, 694659840);
+    m = of(OOL_FAMILY_WHISPER, 51866, 32, 1280, 20, -1, 5120);
+    m.channels = 128;
+    check_count("whisper large v3", m, 1543490560);
     m = of(OOL_FAMILY_T5_ENCODER, -1, 24, 4096, 64, -1, 10240);
     m.gated = true;
     check_count("t5 v1.1 xxl encoder", m, UINT64_C(4762310656));
@@ -219,6 +222,21 @@ static void lowering_survives_each_fault(void **state)
     }
 }
 
+static enum ool_status count(void *state)
+{
+    struct ool_workload_facts facts;
+
+    return ool_workload_count(state, &facts, NULL);
+}
+
+static void counting_survives_each_fault(void **state)
+{
+    struct ool_workload w = small(OOL_FAMILY_WHISPER);
+
+    (void)state;
+    ool_test_each_fault(count, &w, 10000);
+}
+
 static void impossible_ones_are_refused(void **state)
 {
     struct ool_workload w = small(OOL_FAMILY_BERT);
@@ -265,6 +283,8 @@ static void impossible_ones_are_refused(void **state)
     w = small(OOL_FAMILY_BERT);
     w.task = OOL_TASK_GENERATE;
     assert_int_equal(lower(&w), OOL_E_UNSUPPORTED);
+    w = small(OOL_FAMILY_WHISPER);
+    assert_int_equal(lower(&w), OOL_E_UNSUPPORTED);
     w = small(OOL_FAMILY_GPT);
     w.chunked_loss = 4;
     assert_int_equal(lower(&w), OOL_E_UNSUPPORTED);
@@ -277,6 +297,7 @@ int main(void)
         cmocka_unit_test(counts_are_exact),
         cmocka_unit_test(unloading_leaves_workspaces),
         cmocka_unit_test(lowering_survives_each_fault),
+        cmocka_unit_test(counting_survives_each_fault),
         cmocka_unit_test(impossible_ones_are_refused),
     };
 

@@ -14,23 +14,23 @@ struct count_row {
 };
 
 static const struct count_row count_rows[] = {
-    {"gpt2",        OOL_FAMILY_GPT,   50257,  12, 768,  12, -1, -1,    1024, 1,  124439808           },
-    {"gpt2 medium", OOL_FAMILY_GPT,   50257,  24, 1024, 16, -1, -1,    1024, 1,  354823168           },
-    {"gpt2 large",  OOL_FAMILY_GPT,   50257,  36, 1280, 20, -1, -1,    1024, 1,  774030080           },
-    {"gpt2 xl",     OOL_FAMILY_GPT,   50257,  48, 1600, 25, -1, -1,    1024, 1,  1557611200          },
-    {"gpt2 untied", OOL_FAMILY_GPT,   50257,  12, 768,  12, -1, -1,    1024, 0,  163037184           },
-    {"llama 2 7b",  OOL_FAMILY_LLAMA, 32000,  32, 4096, 32, 32, 11008, 4096, -1,
-     UINT64_C(6738415616)                                                                            },
-    {"llama 2 13b", OOL_FAMILY_LLAMA, 32000,  40, 5120, 40, 40, 13824, 4096, -1,
-     UINT64_C(13015864320)                                                                           },
-    {"llama 2 70b", OOL_FAMILY_LLAMA, 32000,  80, 8192, 64, 8,  28672, 4096, -1,
-     UINT64_C(68976648192)                                                                           },
-    {"llama 3 8b",  OOL_FAMILY_LLAMA, 128256, 32, 4096, 32, 8,  14336, 8192, -1,
-     UINT64_C(8030261248)                                                                            },
-    {"llama 3 70b", OOL_FAMILY_LLAMA, 128256, 80, 8192, 64, 8,  28672, 8192, -1,
-     UINT64_C(70553706496)                                                                           },
-    {"mistral 7b",  OOL_FAMILY_LLAMA, 32000,  32, 4096, 32, 8,  14336, 8192, -1, UINT64_C(7241732096)},
-    {"llama tied",  OOL_FAMILY_LLAMA, 2000,   2,  256,  8,  2,  704,   96,   1,  1922304             },
+    {"gpt2", OOL_FAMILY_GPT, 50257, 12, 768, 12, -1, -1, 1024, 1, 124439808},
+    {"gpt2 medium", OOL_FAMILY_GPT, 50257, 24, 1024, 16, -1, -1, 1024, 1, 354823168},
+    {"gpt2 large", OOL_FAMILY_GPT, 50257, 36, 1280, 20, -1, -1, 1024, 1, 774030080},
+    {"gpt2 xl", OOL_FAMILY_GPT, 50257, 48, 1600, 25, -1, -1, 1024, 1, 1557611200},
+    {"gpt2 untied", OOL_FAMILY_GPT, 50257, 12, 768, 12, -1, -1, 1024, 0, 163037184},
+    {"llama 2 7b", OOL_FAMILY_LLAMA, 32000, 32, 4096, 32, 32, 11008, 4096, -1,
+     UINT64_C(6738415616)},
+    {"llama 2 13b", OOL_FAMILY_LLAMA, 32000, 40, 5120, 40, 40, 13824, 4096, -1,
+     UINT64_C(13015864320)},
+    {"llama 2 70b", OOL_FAMILY_LLAMA, 32000, 80, 8192, 64, 8, 28672, 4096, -1,
+     UINT64_C(68976648192)},
+    {"llama 3 8b", OOL_FAMILY_LLAMA, 128256, 32, 4096, 32, 8, 14336, 8192, -1,
+     UINT64_C(8030261248)},
+    {"llama 3 70b", OOL_FAMILY_LLAMA, 128256, 80, 8192, 64, 8, 28672, 8192, -1,
+     UINT64_C(70553706496)},
+    {"mistral 7b", OOL_FAMILY_LLAMA, 32000, 32, 4096, 32, 8, 14336, 8192, -1, UINT64_C(7241732096)},
+    {"llama tied", OOL_FAMILY_LLAMA, 2000, 2, 256, 8, 2, 704, 96, 1, 1922304},
 };
 
 static void counts_are_exact(void **state)
@@ -57,6 +57,36 @@ static void counts_are_exact(void **state)
             fail_msg("%s: %llu parameters, %llu of them trainable", row->name,
                      (unsigned long long)facts.params, (unsigned long long)facts.trainable);
     }
+}
+
+static enum ool_status count_resnet(void *state)
+{
+    struct ool_workload_facts facts;
+
+    return ool_workload_count(state, &facts, NULL);
+}
+
+/* The counts that torchvision publishes. */
+static void resnet_counts(void **state)
+{
+    static const struct {
+        int64_t layers;
+        uint64_t params;
+    } rows[] = {{18, 11689512}, {34, 21797672}, {50, 25557032}, {101, 44549160}, {152, 60192808}};
+    struct ool_workload_facts facts;
+    struct ool_workload w;
+
+    (void)state;
+    ool_workload_init(&w);
+    w.model.family = OOL_FAMILY_RESNET;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        w.model.layers = rows[i].layers;
+        assert_int_equal(ool_workload_count(&w, &facts, NULL), OOL_OK);
+        assert_int_equal(facts.params, rows[i].params);
+    }
+    ool_test_each_fault(count_resnet, &w, 10000);
+    w.model.layers = 51;
+    assert_int_equal(ool_workload_count(&w, &facts, NULL), OOL_E_UNSUPPORTED);
 }
 
 static void vision_and_mlp_counts(void **state)
@@ -315,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_exact),
         cmocka_unit_test(vision_and_mlp_counts),
+        cmocka_unit_test(resnet_counts),
         cmocka_unit_test(adapters_and_frozen_parts),
         cmocka_unit_test(impossible_ones_are_refused),
         cmocka_unit_test(switches_lower),
