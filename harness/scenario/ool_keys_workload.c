@@ -388,11 +388,13 @@ static const struct ool_word sdpas[] = {
     {"efficient", OOL_SDPA_EFFICIENT, "memory-efficient attention"},
     {"math", OOL_SDPA_MATH, "plain operators"},
     {NULL, 0, NULL}};
+#define SELECTIVE 16 /* beside the numbers of enum ool_checkpoint */
 static const struct ool_word checkpoints[] = {
     {"none", OOL_CHECKPOINT_NONE, "activations are kept"},
     {"non-reentrant", OOL_CHECKPOINT_NONREENTRANT,
      "torch.utils.checkpoint with use_reentrant=False"},
     {"reentrant", OOL_CHECKPOINT_REENTRANT, "with use_reentrant=True"},
+    {"selective", SELECTIVE, "only attention from q, k, v to its output"},
     {NULL, 0, NULL}};
 static const struct ool_word zero_grads[] = {
     {"none", 0, "zero_grad(set_to_none=True): gradients are freed"},
@@ -431,6 +433,17 @@ static const struct ool_word grad_modes[] = {
     {"no-grad", OOL_NO_GRAD, "torch.no_grad()"},
     {"inference-mode", OOL_INFERENCE, "torch.inference_mode()"},
     {NULL, 0, NULL}};
+
+static void take_checkpointing(struct ool_reader *reader, const struct ool_cursor *cursor,
+                               void *base, int64_t value, const char *text)
+{
+    struct ool_workload *w = base;
+
+    (void)reader, (void)cursor, (void)text;
+    w->checkpoint_core = value == SELECTIVE;
+    w->checkpoint =
+        w->checkpoint_core ? OOL_CHECKPOINT_NONREENTRANT : (enum ool_checkpoint)value;
+}
 
 static void take_zero_grad(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
                            int64_t value, const char *text)
@@ -474,7 +487,8 @@ static const struct ool_key workload_keys[] = {
     {.name = "attention", .kind = OOL_KEY_WORD, W(model.attention), .words = attentions, .fallback = "\"sdpa\"",
      .matrix = true, .doc = "how attention is computed; wins over the model's own"},
     CHOICE("sdpa", sdpa, sdpas, "\"auto\"", "backend of scaled_dot_product_attention"),
-    CHOICE("checkpointing", checkpoint, checkpoints, "\"none\"", "blocks forget activations and compute them again in backward"),
+    {.name = "checkpointing", .kind = OOL_KEY_WORD, .words = checkpoints, .fallback = "\"none\"", .matrix = true,
+     .take = take_checkpointing, .doc = "blocks forget activations and compute them again in backward"},
     NUMBER("checkpoint_every", checkpoint_every, 0, 100000, "0", "blocks", "every k-th block is a checkpoint; 0 and 1 = every one"),
     NUMBER("accumulate", accumulate, 1, MOST, "1", "micro-batches", "micro-batches a step"),
     {.name = "zero_grad", .kind = OOL_KEY_WORD, .words = zero_grads, .fallback = "\"none\"", .matrix = true,

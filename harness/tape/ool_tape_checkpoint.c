@@ -256,8 +256,8 @@ static struct recomputation *recompute(struct ool_tape *t, struct ool_checkpoint
     else if (!t->failed && r->n != run->n_saved)
         ool_fail(t, OOL_E_COMBINATION, "a checkpoint's function saves less when it runs again");
     ool_drop(t, y);
-    for (int i = 0; i < run->rerun->n; i++)
-        ool_drop(t, inputs[i]);
+    for (int i = run->rerun->n; i > 0; i--) /* a list lets go of its last item first */
+        ool_drop(t, inputs[i - 1]);
     return r;
 }
 

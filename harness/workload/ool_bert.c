@@ -78,23 +78,21 @@ static void build(struct ool_net *net)
         ool_module_tie(net, bert->head, bert->tok);
 }
 
-/* y and w are the caller's variables of these names. */
-static void attend(struct ool_net *net, struct ool_tensor *const *qkv, struct ool_tensor **y,
-                   struct ool_tensor **w)
+static struct ool_tensor *core(struct ool_net *net, const struct ool_module *block,
+                               struct ool_tensor *const *qkv, struct ool_tensor **w)
 {
     struct ool_tape *t = net->tape;
     const struct ool_model *m = &net->model;
     struct ool_sdpa_args args = {.dropout = net->training ? m->attention_dropout : 0.0};
 
-    if (m->attention == OOL_ATTENTION_SDPA) {
-        ool_set(t, y, ool_sdpa(t, qkv[0], qkv[1], qkv[2], &args));
-        return;
-    }
+    (void)block;
+    if (m->attention == OOL_ATTENTION_SDPA)
+        return ool_sdpa(t, qkv[0], qkv[1], qkv[2], &args);
     ool_set(t, w,
             ool_scale(t, ool_matmul(t, qkv[0], ool_transpose(t, qkv[1], -1, -2)),
                       1.0 / sqrt((double)m->head_dim)));
     ool_set(t, w, ool_dropout_call(net, ool_softmax(t, *w, -1), m->attention_dropout));
-    ool_set(t, y, ool_matmul(t, *w, qkv[2]));
+    return ool_matmul(t, *w, qkv[2]);
 }
 
 static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *module,
@@ -103,7 +101,7 @@ static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *
     struct ool_tape *t = net->tape;
     const struct ool_model *m = &net->model;
     const struct block *b = module->state;
-    struct ool_tensor *x = NULL, *qkv[3] = {NULL}, *y = NULL, *w = NULL, *r;
+    struct ool_tensor *x = NULL, *qkv[4] = {NULL}, *y = NULL, *w = NULL, *r;
 
     (void)n;
     ool_module_enter(net, module);
@@ -111,7 +109,7 @@ static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *
         ool_set(t, &qkv[i],
                 ool_plain_split_heads(t, ool_linear_call(net, b->qkv[i], inputs[0]), m->heads,
                                       m->head_dim));
-    attend(net, qkv, &y, &w);
+    ool_set(t, &y, ool_run_core(net, module, core, qkv, &w));
     ool_set(t, &y, ool_linear_call(net, b->o, ool_plain_join_heads(t, y)));
     r = ool_add(t, inputs[0], ool_dropout_call(net, y, m->dropout));
     ool_set(t, &x, ool_layer_norm_call(net, b->ln1, r));

@@ -40,12 +40,10 @@ static struct ool_tensor *eager(struct ool_net *net, const struct block *b, stru
 {
     struct ool_tape *t = net->tape;
     int64_t s = q ? ool_size(q, 2) : 0;
-    const struct ool_index causal[] = {
-        {OOL_INDEX_ALL,   0, 0, NULL},
-        {OOL_INDEX_ALL,   0, 0, NULL},
-        {OOL_INDEX_SLICE, 0, s, NULL},
-        {OOL_INDEX_SLICE, 0, s, NULL}
-    };
+    const struct ool_index causal[] = {{OOL_INDEX_ALL, 0, 0, NULL},
+                                       {OOL_INDEX_ALL, 0, 0, NULL},
+                                       {OOL_INDEX_SLICE, 0, s, NULL},
+                                       {OOL_INDEX_SLICE, 0, s, NULL}};
 
     ool_set(t, weights, ool_matmul(t, q, ool_transpose(t, k, -2, -1)));
     ool_set(t, weights, ool_scale(t, *weights, 1.0 / sqrt((double)net->model.head_dim)));
@@ -58,14 +56,25 @@ static struct ool_tensor *eager(struct ool_net *net, const struct block *b, stru
     return ool_matmul(t, *weights, v);
 }
 
-static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
+static struct ool_tensor *core(struct ool_net *net, const struct ool_module *block,
+                               struct ool_tensor *const *qkv, struct ool_tensor **weights)
+{
+    const struct block *b = block->state;
+    struct ool_sdpa_args args = {.dropout = net->training ? net->model.attention_dropout : 0.0,
+                                 .causal = b->causal};
+
+    if (net->model.attention == OOL_ATTENTION_SDPA)
+        return ool_sdpa(net->tape, qkv[0], qkv[1], qkv[2], &args);
+    return eager(net, b, qkv[0], qkv[1], qkv[2], weights);
+}
+
+static struct ool_tensor *attention(struct ool_net *net, struct ool_module *block,
                                     struct ool_tensor *x)
 {
     struct ool_tape *t = net->tape;
     const struct ool_model *m = &net->model;
-    struct ool_sdpa_args args = {.dropout = net->training ? m->attention_dropout : 0.0,
-                                 .causal = b->causal};
-    struct ool_tensor *part[3] = {NULL}, *qkv[3] = {NULL}, *y = NULL, *w = NULL, *result;
+    const struct block *b = block->state;
+    struct ool_tensor *part[3] = {NULL}, *qkv[4] = {NULL}, *y = NULL, *w = NULL, *result;
 
     ool_module_enter(net, b->attn);
     ool_enter(t, x);
@@ -74,10 +83,7 @@ static struct ool_tensor *attention(struct ool_net *net, const struct block *b,
         ool_set(t, &qkv[i], part[i]);
     for (int i = 0; i < 3; i++)
         ool_set(t, &qkv[i], ool_plain_split_heads(t, qkv[i], m->heads, m->head_dim));
-    if (m->attention == OOL_ATTENTION_SDPA)
-        ool_set(t, &y, ool_sdpa(t, qkv[0], qkv[1], qkv[2], &args));
-    else
-        ool_set(t, &y, eager(net, b, qkv[0], qkv[1], qkv[2], &w));
+    ool_set(t, &y, ool_run_core(net, block, core, qkv, &w));
     ool_set(t, &y, ool_plain_join_heads(t, y));
     result = ool_dropout_call(net, ool_linear_call(net, b->proj, y), m->dropout);
     for (int i = 0; i < 3; i++)
@@ -97,8 +103,9 @@ struct ool_tensor *ool_gpt_block_forward(struct ool_net *net, struct ool_module 
 
     (void)n;
     ool_module_enter(net, module);
-    ool_set(t, &x,
-            ool_add(t, inputs[0], attention(net, b, ool_layer_norm_call(net, b->ln1, inputs[0]))));
+    ool_set(
+        t, &x,
+        ool_add(t, inputs[0], attention(net, module, ool_layer_norm_call(net, b->ln1, inputs[0]))));
     y = ool_linear_call(net, b->fc, ool_layer_norm_call(net, b->ln2, x));
     y = ool_linear_call(net, b->pr, ool_plain_gelu(net, y));
     y = ool_add(t, x, ool_dropout_call(net, y, net->model.dropout));

@@ -143,10 +143,7 @@ static struct ool_tensor *rotate(struct ool_tape *t, struct ool_tensor *x, struc
 static void repeat_heads(struct ool_tape *t, struct ool_tensor **x, int64_t times)
 {
     const struct ool_index group[] = {
-        {OOL_INDEX_ALL, 0, 0, NULL},
-        {OOL_INDEX_ALL, 0, 0, NULL},
-        {OOL_INDEX_NEW, 0, 0, NULL}
-    };
+        {OOL_INDEX_ALL, 0, 0, NULL}, {OOL_INDEX_ALL, 0, 0, NULL}, {OOL_INDEX_NEW, 0, 0, NULL}};
     int64_t b, heads, s, d;
     struct ool_tensor *y;
 
@@ -160,27 +157,32 @@ static void repeat_heads(struct ool_tape *t, struct ool_tensor **x, int64_t time
     ool_set(t, x, ool_reshape(t, y, OOL_SHAPE(b, heads * times, s, d)));
 }
 
-/* y and w are the caller's variables of these names. */
-static void attend(struct ool_net *net, struct ool_tensor *const *qkv, struct ool_tensor *mask,
-                   bool native, struct ool_tensor **y, struct ool_tensor **w)
+/* Whether scaled_dot_product_attention gets fewer key heads than heads. */
+static bool is_native(const struct ool_model *m)
+{
+    return m->heads > m->kv_heads && m->attention == OOL_ATTENTION_SDPA && m->gqa == OOL_GQA_NATIVE;
+}
+
+static struct ool_tensor *core(struct ool_net *net, const struct ool_module *block,
+                               struct ool_tensor *const *qkv, struct ool_tensor **w)
 {
     struct ool_tape *t = net->tape;
     const struct ool_model *m = &net->model;
-    struct ool_sdpa_args args = {.causal = qkv[0] && ool_size(qkv[0], 2) > 1, .gqa = native};
+    struct ool_tensor *mask = qkv[3];
+    struct ool_sdpa_args args = {.causal = qkv[0] && ool_size(qkv[0], 2) > 1, .gqa = is_native(m)};
 
-    if (m->attention == OOL_ATTENTION_SDPA) {
-        ool_set(t, y, ool_sdpa(t, qkv[0], qkv[1], qkv[2], &args));
-        return;
-    }
+    (void)block;
+    if (m->attention == OOL_ATTENTION_SDPA)
+        return ool_sdpa(t, qkv[0], qkv[1], qkv[2], &args);
     ool_set(t, w,
             ool_scale(t, ool_matmul(t, qkv[0], ool_transpose(t, qkv[1], 2, 3)),
                       1.0 / sqrt((double)m->head_dim)));
     if (mask)
         ool_set(t, w, ool_add(t, *w, mask));
     if (!qkv[0])
-        return;
+        return NULL;
     ool_set(t, w, ool_to(t, ool_softmax_to(t, *w, -1, OOL_F32), ool_dtype(qkv[0])));
-    ool_set(t, y, ool_matmul(t, *w, qkv[2]));
+    return ool_matmul(t, *w, qkv[2]);
 }
 
 static struct ool_tensor *attention(struct ool_net *net, struct ool_module *block,
@@ -190,8 +192,7 @@ static struct ool_tensor *attention(struct ool_net *net, struct ool_module *bloc
     const struct ool_model *m = &net->model;
     const struct block *b = block->state;
     int64_t group = m->heads / m->kv_heads;
-    bool native = group > 1 && m->attention == OOL_ATTENTION_SDPA && m->gqa == OOL_GQA_NATIVE;
-    struct ool_tensor *qkv[3] = {NULL}, *turned[2], *y = NULL, *w = NULL, *result;
+    struct ool_tensor *qkv[4] = {[3] = inputs[IN_MASK]}, *turned[2], *y = NULL, *w = NULL, *result;
 
     ool_module_enter(net, b->attn);
     ool_enter(t, x);
@@ -208,9 +209,9 @@ static struct ool_tensor *attention(struct ool_net *net, struct ool_module *bloc
     ool_set(t, &qkv[0], turned[0]);
     if (net->call && net->call->cache)
         ool_llama_cache_update(net, net->call->cache, block->index, &qkv[1], &qkv[2]);
-    for (int i = 1; group > 1 && !native && i < 3; i++)
+    for (int i = 1; group > 1 && !is_native(m) && i < 3; i++)
         repeat_heads(t, &qkv[i], group);
-    attend(net, qkv, inputs[IN_MASK], native, &y, &w);
+    ool_set(t, &y, ool_run_core(net, block, core, qkv, &w));
     ool_set(t, &y, ool_plain_join_heads(t, y));
     result = ool_linear_call(net, b->o, y);
     for (int i = 0; i < 3; i++)
@@ -245,12 +246,10 @@ static struct ool_tensor *block_forward(struct ool_net *net, struct ool_module *
 static struct ool_tensor *positions(struct ool_tape *t, const struct ool_param *buffer,
                                     int64_t start, int64_t s, bool mask)
 {
-    const struct ool_index items[] = {
-        {OOL_INDEX_ALL,   0,     0,         NULL},
-        {OOL_INDEX_ALL,   0,     0,         NULL},
-        {OOL_INDEX_SLICE, start, start + s, NULL},
-        {OOL_INDEX_SLICE, 0,     start + s, NULL}
-    };
+    const struct ool_index items[] = {{OOL_INDEX_ALL, 0, 0, NULL},
+                                      {OOL_INDEX_ALL, 0, 0, NULL},
+                                      {OOL_INDEX_SLICE, start, start + s, NULL},
+                                      {OOL_INDEX_SLICE, 0, start + s, NULL}};
 
     return ool_subscript(t, buffer->tensor, mask ? 4 : 3, items);
 }

@@ -427,20 +427,26 @@ static struct ool_tensor *block_in_checkpoint(struct ool_tape *t, struct ool_ten
     return block->forward(block->net, block, inputs, n_inputs);
 }
 
+/* transformers checkpoints in training mode only */
+static bool is_checkpoint(const struct ool_net *net, const struct ool_module *block, bool core)
+{
+    const struct ool_workload *w = net->workload;
+
+    return w->checkpoint != OOL_CHECKPOINT_NONE && w->checkpoint_core == core &&
+           (w->checkpoint_every < 2 || block->index % w->checkpoint_every == 0) &&
+           (net->ops->formulation != OOL_HF || net->training);
+}
+
 struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
                                  ool_block_forward *forward, struct ool_tensor *const *inputs,
                                  int n)
 {
-    const struct ool_workload *w = net->workload;
-    int64_t every = w->checkpoint_every > 1 ? w->checkpoint_every : 1;
     struct ool_tensor *given[MAX_INPUTS];
     int n_given = 0, n_arguments = 0;
 
     if (n > MAX_INPUTS)
         return ool_fail(net->tape, OOL_E_INTERNAL, "a block with %d inputs", n);
-    /* transformers checkpoints in training mode only */
-    if (w->checkpoint == OOL_CHECKPOINT_NONE || block->index % every != 0 ||
-        (net->ops->formulation == OOL_HF && !net->training))
+    if (!is_checkpoint(net, block, false))
         return forward(net, block, inputs, n);
     block->forward = forward;
     block->present = 0;
@@ -452,8 +458,33 @@ struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
         if (i < n - block->keywords)
             n_arguments = n_given;
     }
-    return ool_checkpoint_partial(net->tape, w->checkpoint, block_in_checkpoint, block, given,
-                                  n_given, n_arguments);
+    return ool_checkpoint_partial(net->tape, net->workload->checkpoint, block_in_checkpoint, block,
+                                  given, n_given, n_arguments);
+}
+
+/* The core as a function of its own: its variable dies when it returns. */
+static struct ool_tensor *core_in_checkpoint(struct ool_tape *t, struct ool_tensor *const *given,
+                                             int n, void *state)
+{
+    struct ool_tensor *inputs[] = {given[0], given[1], given[2], n > 3 ? given[3] : NULL};
+    struct ool_tensor *weights = NULL, *y;
+    struct ool_module *block = state;
+
+    y = block->core(block->net, block, inputs, &weights);
+    ool_del(t, &weights);
+    return y;
+}
+
+struct ool_tensor *ool_run_core(struct ool_net *net, struct ool_module *block,
+                                ool_attention_core *core, struct ool_tensor *const *inputs,
+                                struct ool_tensor **weights)
+{
+    if (!is_checkpoint(net, block, true))
+        return core(net, block, inputs, weights);
+    block->core = core;
+    /* the mask is no argument: the function has it from where it was made */
+    return ool_checkpoint_partial(net->tape, net->workload->checkpoint, core_in_checkpoint, block,
+                                  inputs, inputs[3] ? 4 : 3, 3);
 }
 
 struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const *blocks,

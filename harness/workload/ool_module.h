@@ -54,6 +54,11 @@ enum ool_module_kind {
  * allowed. */
 typedef struct ool_tensor *ool_block_forward(struct ool_net *net, struct ool_module *block,
                                              struct ool_tensor *const *inputs, int n);
+/* From q, k, v (inputs 0 to 2; 3 = mask, NULL allowed) to attention's output (floating). *weights is
+ * the variable of the function whose lines these are. */
+typedef struct ool_tensor *ool_attention_core(struct ool_net *net, const struct ool_module *block,
+                                              struct ool_tensor *const *inputs,
+                                              struct ool_tensor **weights);
 struct ool_module {
     struct ool_net *net;
     struct ool_module *parent, *first_child, *last_child, *next;
@@ -67,6 +72,7 @@ struct ool_module {
     int64_t in, out;                    /* of a linear */
     struct ool_module *lora_a, *lora_b; /* children of an adapted linear; NULL = none */
     ool_block_forward *forward;         /* of a block, set by ool_run_block() */
+    ool_attention_core *core;           /* of a block, set by ool_run_core() */
     unsigned present;                   /* the same: bit i = input i is given, is not NULL */
     int keywords; /* of a block: so many last inputs are keyword arguments, which a checkpoint keeps
                      with the function */
@@ -211,6 +217,11 @@ struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const 
 struct ool_tensor *ool_run_block(struct ool_net *net, struct ool_module *block,
                                  ool_block_forward *forward, struct ool_tensor *const *inputs,
                                  int n);
+
+/* A block's attention from q, k, v on: a checkpoint where the workload says so. */
+struct ool_tensor *ool_run_core(struct ool_net *net, struct ool_module *block,
+                                ool_attention_core *core, struct ool_tensor *const *inputs,
+                                struct ool_tensor **weights);
 
 /* --- inputs
  * ------------------------------------------------------------------------------------------- */

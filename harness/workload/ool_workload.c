@@ -116,12 +116,43 @@ static enum ool_status net_init(struct ool_net *net, const struct ool_workload *
     return OOL_OK;
 }
 
+enum ool_status ool_workload_check_core(const struct ool_workload *w, struct ool_error *err)
+{
+    if (w->model.formulation != OOL_PLAIN)
+        return ool_error_set(err, OOL_E_UNSUPPORTED,
+                             "transformers checkpoints whole blocks, not attention's core alone");
+    if (w->model.family != OOL_FAMILY_GPT && w->model.family != OOL_FAMILY_LLAMA &&
+        w->model.family != OOL_FAMILY_BERT && w->model.family != OOL_FAMILY_VIT)
+        return ool_error_set(err, OOL_E_UNSUPPORTED, "the family %s has no attention to checkpoint",
+                             ool_family_name(w->model.family));
+    return OOL_OK;
+}
+
+/*
+ * FLOPs of a token in a block's forward: two for each weight of its linears, q and output h^2 each,
+ * k and v h * (kv heads) * d each, the MLP h * f in two matrices (three where it is gated). The core
+ * is q @ k and weights @ v, each 2 * s * h; a mask saves none of it.
+ */
+static double core_share(const struct ool_net *net)
+{
+    const struct ool_model *m = &net->model;
+    double h = (double)m->hidden, kv = (double)m->kv_heads * (double)m->head_dim;
+    double s = (double)(m->family == OOL_FAMILY_VIT ? m->max_seq : net->workload->seq);
+    double matrices = m->family == OOL_FAMILY_LLAMA ? 3 : 2;
+    double core = 4 * s * h;
+
+    if (ool_workload_check_core(net->workload, NULL) != OOL_OK)
+        return 0;
+    return core / (2 * (2 * h * h + 2 * h * kv + matrices * h * (double)m->ffn) + core);
+}
+
 static void count(struct ool_net *net, struct ool_workload_facts *facts)
 {
     size_t n;
     struct ool_tensor **params = ool_net_parameters(net, &n);
 
     memset(facts, 0, sizeof(*facts));
+    facts->core_share = core_share(net);
     for (size_t i = 0; i < n; i++) {
         uint64_t elements = (uint64_t)ool_numel(params[i]);
 
@@ -167,6 +198,8 @@ static enum ool_status check(const struct ool_workload *w, struct ool_error *err
                            w->infer == OOL_INFER_GRAD_TRAIN))
         return ool_error_set(err, OOL_E_COMBINATION,
                              "weights that wait on the host cannot get gradients on the device");
+    if (w->checkpoint_core && ool_workload_check_core(w, err) != OOL_OK)
+        return OOL_E_UNSUPPORTED;
     if (w->task == OOL_TASK_TRAIN && w->has_optimizer && w->optimizer_in_backward &&
         w->clip != OOL_CLIP_NONE)
         return ool_error_set(err, OOL_E_COMBINATION,

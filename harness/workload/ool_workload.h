@@ -121,6 +121,7 @@ struct ool_workload {
 
     /* switches; the words of data/truth/models/README.md */
     enum ool_checkpoint checkpoint;
+    bool checkpoint_core; /* plain: of a block only what leads from q, k, v to attention's output */
     int64_t checkpoint_every; /* every k-th block is a checkpoint; 0 or 1 = every one */
     int64_t accumulate;       /* micro-batches a step; 1 = none */
     enum ool_sdpa_backend sdpa;
@@ -151,10 +152,14 @@ struct ool_workload {
 void ool_workload_init(
     struct ool_workload *workload); /* a GPT training step with every switch off */
 
+/* OOL_E_UNSUPPORTED where the model has no core of attention that can be a checkpoint by itself. */
+enum ool_status ool_workload_check_core(const struct ool_workload *workload, struct ool_error *err);
+
 /* What lowering learned besides the program. */
 struct ool_workload_facts {
     uint64_t params, trainable; /* elements, tied ones once */
     uint64_t param_bytes;
+    double core_share; /* attention's core in the FLOPs of a block's forward; 0 = has none */
     uint64_t
         moved_bytes; /* between the host and the card, the whole run; 0 from ool_workload_count() */
 };

@@ -81,6 +81,20 @@ static void test_each_changes_its_field(void **state)
     assert_true(price.flops > 0.16 && price.flops < 0.17);
 
     make_case(&c, &job);
+    job.workload.model.hidden = 64;
+    job.workload.model.heads = 4;
+    job.workload.model.ffn = 256;
+    job.workload.seq = 128;
+    assert_int_equal(apply(&c, STACK("checkpointing", "selective"), &price, NULL), OOL_OK);
+    assert_int_equal(job.workload.checkpoint, OOL_CHECKPOINT_NONREENTRANT);
+    assert_true(job.workload.checkpoint_core);
+    /* 4 s h / (3 (24 h^2 + 4 s h)) = s / (18 h + 3 s) */
+    assert_float_equal(price.flops, 128.0 / (18 * 64 + 3 * 128), 1e-9);
+    make_case(&c, &job);
+    job.workload.model.family = OOL_FAMILY_MLP;
+    assert_int_equal(apply(&c, STACK("checkpointing", "selective"), NULL, NULL), OOL_E_COMBINATION);
+
+    make_case(&c, &job);
     assert_int_equal(apply(&c,
                            STACK("half-weights", "fp16", "flash-attention", "", "optimizer", "sgd"),
                            &price, NULL),

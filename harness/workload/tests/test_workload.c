@@ -191,6 +191,16 @@ static void impossible_ones_are_refused(void **state)
     w.task = OOL_TASK_GENERATE;
     assert_int_equal(lower(&w, NULL), OOL_E_UNSUPPORTED);
     small(&w);
+    w.checkpoint = OOL_CHECKPOINT_NONREENTRANT;
+    w.checkpoint_core = true;
+    w.model.family = OOL_FAMILY_MLP;
+    assert_int_equal(lower(&w, NULL), OOL_E_UNSUPPORTED);
+    w.model.family = OOL_FAMILY_GPT;
+    w.model.formulation = OOL_HF;
+    err = (struct ool_error){.status = OOL_OK};
+    assert_int_equal(lower(&w, &err), OOL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "whole blocks"));
+    small(&w);
     w.model.layers = INT64_C(1) << 40;
     assert_int_equal(lower(&w, NULL), OOL_E_RANGE);
     small(&w);
@@ -209,6 +219,13 @@ static void set_checkpoint(struct ool_workload *w)
 {
     w->checkpoint = OOL_CHECKPOINT_REENTRANT;
     w->checkpoint_every = 2;
+}
+static void set_checkpoint_core(struct ool_workload *w)
+{
+    w->checkpoint = OOL_CHECKPOINT_NONREENTRANT;
+    w->checkpoint_core = true;
+    w->model.attention = OOL_ATTENTION_EAGER;
+    w->model.dropout = 0.1;
 }
 static void set_chunks(struct ool_workload *w)
 {
@@ -269,8 +286,9 @@ static void set_bert(struct ool_workload *w)
 }
 
 static void (*const switches[])(struct ool_workload *) = {
-    set_amp,         set_checkpoint, set_chunks, set_hooks,    set_in_backward, set_offload,
-    set_save_on_cpu, set_lora,       set_llama,  set_generate, set_static,      set_bert};
+    set_amp,     set_checkpoint,  set_chunks,         set_hooks, set_in_backward,
+    set_offload, set_save_on_cpu, set_lora,           set_llama, set_generate,
+    set_static,  set_bert,        set_checkpoint_core};
 #define N_SWITCHES (sizeof(switches) / sizeof(switches[0]))
 
 static void switches_lower(void **state)
