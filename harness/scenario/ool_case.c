@@ -72,33 +72,76 @@ static void add_facts(struct ool_workload_facts *sum, const struct ool_workload_
     sum->moved_bytes += job->moved_bytes;
 }
 
-enum ool_status ool_case_lower(const struct ool_case *c, struct ool_program *program,
-                               struct ool_workload_facts *facts, struct ool_error *err)
+static struct ool_tape_config tape_config(const struct ool_case *c)
 {
-    struct ool_tape_config tape = {.torch = (enum ool_torch)torch_release(c->allocator.version),
-                                   .capability = c->card.capability,
-                                   .multiprocessors = c->card.multiprocessors,
-                                   .threads_per_multiprocessor = c->card.threads_per_multiprocessor,
-                                   .convolution_workspace = c->card.convolution_workspace};
-    struct ool_workload_facts sum = {0};
+    return (struct ool_tape_config){.torch = (enum ool_torch)torch_release(c->allocator.version),
+                                    .capability = c->card.capability,
+                                    .multiprocessors = c->card.multiprocessors,
+                                    .threads_per_multiprocessor =
+                                        c->card.threads_per_multiprocessor,
+                                    .convolution_workspace = c->card.convolution_workspace};
+}
 
+/* The session of job @i's process, opened by the process's first workload: @sessions has it there. */
+static struct ool_session *session_of(const struct ool_case *c, size_t i,
+                                      struct ool_session **sessions, struct ool_program *program,
+                                      struct ool_error *err)
+{
+    struct ool_tape_config config = tape_config(c);
+
+    for (size_t j = 0; j < i; j++)
+        if (sessions[j] != NULL && c->jobs[j].process == c->jobs[i].process)
+            return sessions[j];
+    config.process = c->jobs[i].process;
+    sessions[i] = ool_session_open(&config, program, err);
+    return sessions[i];
+}
+
+static enum ool_status lower_jobs(const struct ool_case *c, struct ool_session **sessions,
+                                  struct ool_program *program, struct ool_workload_facts *sum,
+                                  struct ool_error *err)
+{
     for (size_t i = 0; i < c->n_jobs; i++) {
         const struct ool_job *job = &c->jobs[i];
         struct ool_workload_facts of_job = {0};
         size_t op = program->n_ops, storage = program->n_storages;
         enum ool_status status;
 
-        tape.process = job->process;
-        status = job->explicit_operations
-                     ? ool_operations_lower(job, program, err)
-                     : ool_workload_lower(&job->workload, &tape, program, &of_job, err);
+        if (job->explicit_operations) {
+            status = ool_operations_lower(job, program, err);
+        } else {
+            struct ool_session *session = session_of(c, i, sessions, program, err);
+
+            if (session == NULL)
+                return err->status;
+            status = ool_session_lower(session, &job->workload, &of_job, err);
+        }
         if (status != OOL_OK)
             return status;
         if (c->n_jobs > 1 && !prefix_job(program, job->name, op, storage))
             return ool_error_set(err, OOL_E_HOST_OOM, "no memory for the program of %.100s", c->id);
-        add_facts(&sum, &of_job);
+        add_facts(sum, &of_job);
     }
-    if (facts != NULL)
-        *facts = sum;
     return OOL_OK;
+}
+
+enum ool_status ool_case_lower(const struct ool_case *c, struct ool_program *program,
+                               struct ool_workload_facts *facts, struct ool_error *err)
+{
+    struct ool_session **sessions = ool_calloc(c->n_jobs + 1, sizeof(struct ool_session *));
+    struct ool_workload_facts sum = {0};
+    struct ool_error first = {.status = OOL_OK};
+    enum ool_status status;
+
+    if (sessions == NULL)
+        return ool_error_set(err, OOL_E_HOST_OOM, "no memory for the program of %.100s", c->id);
+    status = lower_jobs(c, sessions, program, &sum, &first);
+    for (size_t i = 0; i < c->n_jobs; i++)
+        ool_session_close(sessions[i]);
+    ool_free(sessions);
+    if (status == OOL_OK && facts != NULL)
+        *facts = sum;
+    if (status != OOL_OK && err != NULL && err->status == OOL_OK)
+        *err = first;
+    return status;
 }

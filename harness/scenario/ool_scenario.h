@@ -214,7 +214,7 @@ bool ool_expectation_matches(const struct ool_expectation *expectation, const st
  * ool_case_lower - the case's program: its jobs in their order, marks named by phase
  *
  * With one job the phases are the workload's ("s1.forward"); with several they carry the job's name before them,
- * "chat/s1.forward".
+ * "chat/s1.forward". The workloads of one process share a session: its libraries' workspaces are made once.
  * Errors: those of ool_workload_lower().
  */
 enum ool_status ool_case_lower(const struct ool_case *c, struct ool_program *program,

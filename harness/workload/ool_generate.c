@@ -36,10 +36,7 @@ static struct ool_kv *cache_open(struct ool_net *net)
 /* logits[:, -1].argmax(-1, keepdim=True) */
 static struct ool_tensor *next_token(struct ool_tape *t, struct ool_tensor *logits)
 {
-    const struct ool_index last[] = {
-        {OOL_INDEX_ALL, 0,  0, NULL},
-        {OOL_INDEX_AT,  -1, 0, NULL}
-    };
+    const struct ool_index last[] = {{OOL_INDEX_ALL, 0, 0, NULL}, {OOL_INDEX_AT, -1, 0, NULL}};
 
     return ool_reduce(t, OOL_ARGMAX, ool_subscript(t, logits, 2, last), -1, true);
 }
@@ -102,6 +99,8 @@ void ool_loop_generate(struct ool_net *net)
     struct ool_tape *t = net->tape;
     bool amp = w->precision == OOL_AMP_BF16 || w->precision == OOL_AMP_FP16;
     enum ool_category category;
+    enum ool_grad_mode mode;
+    enum ool_sdpa_backend backend;
 
     if (!net->ops->cache_open) {
         ool_fail(t, OOL_E_UNSUPPORTED, "the family %s does not generate",
@@ -109,8 +108,8 @@ void ool_loop_generate(struct ool_net *net)
         return;
     }
     ool_phase(t, "load");
-    ool_set_grad_mode(t, w->generate_mode);
-    ool_set_sdpa(t, w->sdpa);
+    mode = ool_set_grad_mode(t, w->generate_mode);
+    backend = ool_set_sdpa(t, w->sdpa);
     if (amp)
         ool_autocast_enter(t, w->precision == OOL_AMP_BF16 ? OOL_BF16 : OOL_F16,
                            !w->no_autocast_cache);
@@ -128,6 +127,8 @@ void ool_loop_generate(struct ool_net *net)
     }
     if (amp)
         ool_autocast_leave(t);
+    ool_set_sdpa(t, backend);
+    ool_set_grad_mode(t, mode);
     if (w->unload)
         unload(&d);
     else

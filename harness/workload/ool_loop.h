@@ -16,6 +16,8 @@ void ool_net_offload(struct ool_net *net);
 
 /* Training and inference: input, forward, backward, clip, step, zero_grad (ool_train.c). */
 void ool_loop_train(struct ool_net *net);
+/* Gives back the host memory of what lives on after training. The tape has ended. */
+void ool_loop_close(struct ool_net *net);
 /* Prefill and decoding with or without a cache (ool_generate.c). */
 void ool_loop_generate(struct ool_net *net);
 

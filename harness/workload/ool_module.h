@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct ool_net;
+struct ool_loop;
 struct ool_module;
 
 #define OOL_MODULE_PARAMS 5 /* a batch norm's, buffers included */
@@ -148,7 +149,8 @@ struct ool_net {
     ool_block_hook *hook;
     void *hook_state;
     const struct ool_module
-        *offloaded; /* the module whose weights are on the device only for its call */
+        *offloaded;        /* the module whose weights are on the device only for its call */
+    struct ool_loop *loop; /* of training, with what lives on after it; NULL = none */
     struct ool_net_chunk *memory;
 };
 

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-struct loop {
+struct ool_loop {
     struct ool_net *net;
     struct ool_tensor **params;
     size_t n_params;
@@ -22,7 +22,7 @@ struct loop {
     char prefix[64];       /* "s1." or "s1.m0." */
 };
 
-static bool failed(const struct loop *l)
+static bool failed(const struct ool_loop *l)
 {
     return ool_tape_status(l->net->tape, NULL) != OOL_OK;
 }
@@ -36,7 +36,7 @@ static void step_in_backward(struct ool_tape *t, struct ool_tensor *leaf, void *
     ool_optimizer_zero_grad(t, state, true);
 }
 
-static void open_per_param(struct loop *l)
+static void open_per_param(struct ool_loop *l)
 {
     struct ool_tape *t = l->net->tape;
 
@@ -54,7 +54,7 @@ static void open_per_param(struct loop *l)
     }
 }
 
-static void loop_open(struct loop *l)
+static void loop_open(struct ool_loop *l)
 {
     const struct ool_workload *w = l->net->workload;
     struct ool_tape *t = l->net->tape;
@@ -81,7 +81,7 @@ static void loop_open(struct loop *l)
 
 /* --- one micro-batch ------------------------------------------------------------------------------ */
 
-static void drop_output(struct loop *l, struct ool_output *out)
+static void drop_output(struct ool_loop *l, struct ool_output *out)
 {
     for (size_t i = 0; i < out->n_kept; i++)
         ool_del(l->net->tape, &out->kept[i]);
@@ -91,7 +91,7 @@ static void drop_output(struct loop *l, struct ool_output *out)
 }
 
 /* logits, loss = forward(x, y): the old values go when the new ones are there */
-static void forward(struct loop *l, struct ool_tensor *x, struct ool_tensor *y)
+static void forward(struct ool_loop *l, struct ool_tensor *x, struct ool_tensor *y)
 {
     struct ool_net *net = l->net;
     struct ool_tape *t = net->tape;
@@ -120,7 +120,7 @@ static void forward(struct loop *l, struct ool_tensor *x, struct ool_tensor *y)
     ool_bag_forward(&l->bag, &l->out);
 }
 
-static void backward(struct loop *l)
+static void backward(struct ool_loop *l)
 {
     struct ool_tape *t = l->net->tape;
     struct ool_tensor *root = NULL;
@@ -131,7 +131,7 @@ static void backward(struct loop *l)
     ool_del(t, &root);
 }
 
-static void empty_cache(struct loop *l, int number)
+static void empty_cache(struct ool_loop *l, int number)
 {
     if (!l->net->workload->empty_cache)
         return;
@@ -139,7 +139,7 @@ static void empty_cache(struct loop *l, int number)
     ool_phase(l->net->tape, "%sempty_cache%d", l->prefix, number);
 }
 
-static void run_forward(struct loop *l, struct ool_tensor *x, struct ool_tensor *y)
+static void run_forward(struct ool_loop *l, struct ool_tensor *x, struct ool_tensor *y)
 {
     struct ool_tape *t = l->net->tape;
     const struct ool_workload *w = l->net->workload;
@@ -172,7 +172,7 @@ static enum ool_grad_mode grad_mode(const struct ool_workload *w)
     }
 }
 
-static void micro_batch(struct loop *l)
+static void micro_batch(struct ool_loop *l)
 {
     struct ool_net *net = l->net;
     struct ool_tape *t = net->tape;
@@ -201,7 +201,7 @@ static void micro_batch(struct loop *l)
 
 /* --- the step of the optimizer --------------------------------------------------------------------- */
 
-static void clip(struct loop *l)
+static void clip(struct ool_loop *l)
 {
     struct ool_tape *t = l->net->tape;
     enum ool_implementation how =
@@ -213,7 +213,7 @@ static void clip(struct loop *l)
     ool_phase(t, "%sclip", l->prefix);
 }
 
-static void optimizer_step(struct loop *l)
+static void optimizer_step(struct ool_loop *l)
 {
     struct ool_tape *t = l->net->tape;
     const struct ool_workload *w = l->net->workload;
@@ -233,7 +233,7 @@ static void optimizer_step(struct loop *l)
     empty_cache(l, 3);
 }
 
-static void step(struct loop *l, int64_t number)
+static void step(struct ool_loop *l, int64_t number)
 {
     const struct ool_workload *w = l->net->workload;
 
@@ -251,7 +251,7 @@ static void step(struct loop *l, int64_t number)
 
 /* --- the whole ---------------------------------------------------------------------------------------- */
 
-static void close_optimizers(struct loop *l)
+static void close_optimizers(struct ool_loop *l)
 {
     struct ool_tape *t = l->net->tape;
 
@@ -263,14 +263,14 @@ static void close_optimizers(struct loop *l)
 }
 
 /* The loop's function returns: its locals go; model, optimizer, outputs and loss live on. */
-static void leave(struct loop *l)
+static void leave(struct ool_loop *l)
 {
     ool_scaler_close(l->net->tape, l->scaler);
     ool_del(l->net->tape, &l->bag.total);
     l->scaler = NULL;
 }
 
-static void unload(struct loop *l)
+static void unload(struct ool_loop *l)
 {
     struct ool_tape *t = l->net->tape;
 
@@ -285,22 +285,32 @@ static void unload(struct loop *l)
 
 void ool_loop_train(struct ool_net *net)
 {
-    struct loop l = {.net = net};
+    struct ool_loop *l = ool_net_alloc(net, 1, sizeof(*l));
     struct ool_tape *t = net->tape;
     enum ool_sdpa_backend old;
 
-    loop_open(&l);
+    if (!l)
+        return;
+    net->loop = l;
+    l->net = net;
+    loop_open(l);
     ool_phase(t, "load");
     old = ool_set_sdpa(t, net->workload->sdpa);
-    for (int64_t i = 1; i <= net->workload->steps && !failed(&l); i++)
-        step(&l, i);
+    for (int64_t i = 1; i <= net->workload->steps && !failed(l); i++)
+        step(l, i);
     ool_set_sdpa(t, old);
-    leave(&l);
-    if (net->workload->unload && !failed(&l))
-        unload(&l);
+    leave(l);
+    if (net->workload->unload && !failed(l))
+        unload(l);
     net->hook = NULL;
-    ool_tape_end(t);
-    close_optimizers(&l);
-    ool_bag_fini(&l.bag);
-    ool_free(l.out.kept);
+}
+
+void ool_loop_close(struct ool_net *net)
+{
+    if (!net->loop)
+        return;
+    close_optimizers(net->loop);
+    ool_bag_fini(&net->loop->bag);
+    ool_free(net->loop->out.kept);
+    net->loop = NULL;
 }

@@ -2,6 +2,7 @@
 
 #include "ool_hf.h"
 #include "ool_loop.h"
+#include "ool_mem.h"
 #include "ool_module.h"
 
 #include <math.h>
@@ -207,39 +208,107 @@ static enum ool_status check(const struct ool_workload *w, struct ool_error *err
     return OOL_OK;
 }
 
-enum ool_status ool_workload_lower(const struct ool_workload *workload,
-                                   const struct ool_tape_config *tape, struct ool_program *program,
-                                   struct ool_workload_facts *facts, struct ool_error *err)
+/* --- a process ---------------------------------------------------------------------------------- */
+
+/* A model lives until the process ends: what is alive on the tape may point into it. */
+struct loaded {
+    struct loaded *next;
+    struct ool_net net;
+};
+struct ool_session {
+    struct ool_tape *tape;
+    struct loaded *models;
+};
+
+struct ool_session *ool_session_open(const struct ool_tape_config *tape,
+                                     struct ool_program *program, struct ool_error *err)
 {
-    struct ool_net net = {0};
-    struct ool_tape *t = NULL;
+    struct ool_session *session = ool_calloc(1, sizeof(*session));
+
+    if (!session) {
+        ool_error_set(err, OOL_E_HOST_OOM, "no memory for a process");
+        return NULL;
+    }
+    session->tape = ool_tape_open(tape, program, err);
+    if (session->tape)
+        return session;
+    ool_free(session);
+    return NULL;
+}
+
+void ool_session_close(struct ool_session *session)
+{
+    if (!session)
+        return;
+    ool_tape_end(session->tape);
+    for (struct loaded *model = session->models; model; model = model->next)
+        ool_loop_close(&model->net);
+    ool_tape_close(session->tape);
+    while (session->models) {
+        struct loaded *model = session->models;
+
+        session->models = model->next;
+        ool_net_fini(&model->net);
+        ool_free(model);
+    }
+    ool_free(session);
+}
+
+static enum ool_status net_run(struct ool_net *net, struct ool_workload_facts *facts,
+                               struct ool_error *err)
+{
+    uint64_t moved = ool_tape_moved(net->tape);
+
+    if (net->workload->cpu_offload)
+        ool_net_offload(net);
+    if (net->workload->task == OOL_TASK_GENERATE)
+        ool_loop_generate(net);
+    else
+        ool_loop_train(net);
+    if (facts)
+        facts->moved_bytes = ool_tape_moved(net->tape) - moved;
+    return ool_tape_status(net->tape, err);
+}
+
+enum ool_status ool_session_lower(struct ool_session *session, const struct ool_workload *workload,
+                                  struct ool_workload_facts *facts, struct ool_error *err)
+{
+    struct loaded *model;
     enum ool_status status = check(workload, err);
 
+    if (status == OOL_OK)
+        status = ool_tape_status(session->tape, err);
     if (status != OOL_OK)
         return status;
-    t = ool_tape_open(tape, program, err);
-    if (!t)
-        return OOL_E_HOST_OOM;
-    status = net_init(&net, workload, t, err);
-    if (status == OOL_OK && !net.ops->forward)
+    model = ool_calloc(1, sizeof(*model));
+    if (!model)
+        return ool_error_set(err, OOL_E_HOST_OOM, "no memory for a model");
+    model->next = session->models;
+    session->models = model;
+    status = net_init(&model->net, workload, session->tape, err);
+    if (status == OOL_OK && !model->net.ops->forward)
         status = ool_error_set(err, OOL_E_UNSUPPORTED,
                                "%s is a convolution network, and those are counted, not run",
                                ool_family_name(workload->model.family));
     if (status == OOL_OK)
-        status = net_build(&net, facts, err);
-    if (status == OOL_OK) {
-        if (workload->cpu_offload)
-            ool_net_offload(&net);
-        if (workload->task == OOL_TASK_GENERATE)
-            ool_loop_generate(&net);
-        else
-            ool_loop_train(&net);
-        status = ool_tape_status(t, err);
-        if (facts)
-            facts->moved_bytes = ool_tape_moved(t);
-    }
-    ool_tape_close(t); /* first: what it holds may point into the net */
-    ool_net_fini(&net);
+        status = net_build(&model->net, facts, err);
+    if (status == OOL_OK)
+        status = net_run(&model->net, facts, err);
+    return status;
+}
+
+enum ool_status ool_workload_lower(const struct ool_workload *workload,
+                                   const struct ool_tape_config *tape, struct ool_program *program,
+                                   struct ool_workload_facts *facts, struct ool_error *err)
+{
+    struct ool_error none = {.status = OOL_OK};
+    struct ool_session *session = ool_session_open(tape, program, err ? err : &none);
+    enum ool_status status;
+
+    if (!session)
+        return err ? err->status : none.status;
+    status = ool_session_lower(session, workload, facts, err);
+    ool_session_close(session);
     return status;
 }
 

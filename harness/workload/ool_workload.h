@@ -176,6 +176,20 @@ enum ool_status ool_workload_lower(const struct ool_workload *workload,
                                    const struct ool_tape_config *tape, struct ool_program *program,
                                    struct ool_workload_facts *facts, struct ool_error *err);
 
+/**
+ * ool_session_open - a process that lowers one workload after the other into @program
+ *
+ * The workspaces of the libraries live on from one to the next, and so does what a workload holds unless it
+ * says `unload`. Each workload must outlive the session. NULL on error.
+ * ool_session_lower() has the errors of ool_workload_lower(), which is a session with one workload.
+ */
+struct ool_session;
+struct ool_session *ool_session_open(const struct ool_tape_config *tape,
+                                     struct ool_program *program, struct ool_error *err);
+enum ool_status ool_session_lower(struct ool_session *session, const struct ool_workload *workload,
+                                  struct ool_workload_facts *facts, struct ool_error *err);
+void ool_session_close(struct ool_session *session); /* NULL is fine */
+
 /* The model's parameter count alone, without lowering a step. */
 enum ool_status ool_workload_count(const struct ool_workload *workload,
                                    struct ool_workload_facts *facts, struct ool_error *err);
