@@ -8,9 +8,9 @@ static const struct {
     const char *name;
     ool_allocator_opener *open;
 } kinds[] = {
-    {"torch",  ool_torch_open },
+    {"torch", ool_torch_open},
     {"direct", ool_direct_open},
-    {"async",  ool_async_open },
+    {"async", ool_async_open},
 };
 
 enum ool_status ool_allocator_open(const struct ool_allocator_config *config,

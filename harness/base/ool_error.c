@@ -3,7 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum ool_status ool_error_set(struct ool_error *err, enum ool_status status, const char *format, ...)
+enum ool_status ool_error_set(struct ool_error *err, enum ool_status status, const char *format,
+                              ...)
 {
     va_list args;
 
@@ -19,8 +20,8 @@ enum ool_status ool_error_set(struct ool_error *err, enum ool_status status, con
 const char *ool_status_text(enum ool_status status)
 {
     switch (status) {
-#define XX(name, code, text)                                                                       \
-    case OOL_##name:                                                                               \
+#define XX(name, code, text) \
+    case OOL_##name:         \
         return text;
         OOL_STATUS_MAP(XX)
 #undef XX
@@ -31,8 +32,8 @@ const char *ool_status_text(enum ool_status status)
 const char *ool_status_name(enum ool_status status)
 {
     switch (status) {
-#define XX(name, code, text)                                                                       \
-    case OOL_##name:                                                                               \
+#define XX(name, code, text) \
+    case OOL_##name:         \
         return #name;
         OOL_STATUS_MAP(XX)
 #undef XX

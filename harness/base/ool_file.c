@@ -45,14 +45,17 @@ enum ool_status ool_file_read(const char *path, size_t limit, char **data, size_
             buffer = bigger;
             capacity = wanted;
         }
-        got = gzread(file, buffer + used, (unsigned)(capacity - used - 1 > 1 << 30 ? 1 << 30 : capacity - used - 1));
+        got = gzread(file, buffer + used,
+                     (unsigned)(capacity - used - 1 > 1 << 30 ? 1 << 30 : capacity - used - 1));
         if (got < 0) {
-            status = ool_error_set(err, OOL_E_FILE, "cannot read %s: damaged gzip data or a read error", path);
+            status = ool_error_set(err, OOL_E_FILE,
+                                   "cannot read %s: damaged gzip data or a read error", path);
             goto out;
         }
         used += (size_t)got;
         if (used > limit) {
-            status = ool_error_set(err, OOL_E_LIMIT, "%s is larger than the limit of %zu bytes", path, limit);
+            status = ool_error_set(err, OOL_E_LIMIT, "%s is larger than the limit of %zu bytes",
+                                   path, limit);
             goto out;
         }
     } while (got > 0);
@@ -89,7 +92,9 @@ enum ool_status ool_file_write(const char *path, const char *data, size_t length
     int fd;
 
     if (strcmp(path, "-") == 0)
-        return write_all(STDOUT_FILENO, data, length) == 0 ? OOL_OK : file_error(err, "write", "standard output");
+        return write_all(STDOUT_FILENO, data, length) == 0
+                   ? OOL_OK
+                   : file_error(err, "write", "standard output");
     temporary = ool_malloc(room);
     if (temporary == NULL)
         return ool_error_set(err, OOL_E_HOST_OOM, "no memory to write %s", path);

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *ool_malloc(size_t size);                          /* size 0 gives a unique pointer */
-void *ool_calloc(size_t count, size_t size);            /* zeroed; NULL if the product overflows */
+void *ool_malloc(size_t size);               /* size 0 gives a unique pointer */
+void *ool_calloc(size_t count, size_t size); /* zeroed; NULL if the product overflows */
 void *ool_realloc(void *ptr, size_t size);
 void *ool_reallocarray(void *ptr, size_t count, size_t size); /* NULL if the product overflows */
 char *ool_strdup(const char *text);

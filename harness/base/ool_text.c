@@ -140,7 +140,8 @@ static bool fraction_bytes(const char *digits, size_t length, unsigned shift, ui
         denominator /= 2;
         shift--;
     }
-    if (numerator % denominator != 0) /* what is left of the denominator is odd or shift is used up */
+    if (numerator % denominator !=
+        0) /* what is left of the denominator is odd or shift is used up */
         return false;
     numerator /= denominator;
     *bytes = numerator << shift;
@@ -155,7 +156,8 @@ enum ool_status ool_size_parse(const char *text, uint64_t *bytes, struct ool_err
     unsigned shift;
 
     if (!isdigit((unsigned char)*p))
-        return ool_error_set(err, OOL_E_SIZE, "expected a size such as \"512MiB\", found \"%.40s\"", text);
+        return ool_error_set(err, OOL_E_SIZE, "expected a size such as \"512MiB\", found \"%.40s\"",
+                             text);
     for (; isdigit((unsigned char)*p); p++) {
         uint64_t digit = (uint64_t)(*p - '0');
         if (whole > (UINT64_MAX - digit) / 10)
@@ -171,10 +173,13 @@ enum ool_status ool_size_parse(const char *text, uint64_t *bytes, struct ool_err
     while (*p == ' ')
         p++;
     if (!unit_shift(p, &shift)) {
-        if (strcmp(p, "KB") == 0 || strcmp(p, "MB") == 0 || strcmp(p, "GB") == 0 || strcmp(p, "TB") == 0)
-            return ool_error_set(err, OOL_E_SIZE,
-                                 "size \"%.40s\" is ambiguous: write %ciB (2^10 units) or plain bytes", text, *p);
-        return ool_error_set(err, OOL_E_SIZE, "expected B, KiB, MiB, GiB or TiB, found \"%.40s\"", p);
+        if (strcmp(p, "KB") == 0 || strcmp(p, "MB") == 0 || strcmp(p, "GB") == 0 ||
+            strcmp(p, "TB") == 0)
+            return ool_error_set(
+                err, OOL_E_SIZE,
+                "size \"%.40s\" is ambiguous: write %ciB (2^10 units) or plain bytes", text, *p);
+        return ool_error_set(err, OOL_E_SIZE, "expected B, KiB, MiB, GiB or TiB, found \"%.40s\"",
+                             p);
     }
     if (whole > UINT64_MAX >> shift)
         return ool_error_set(err, OOL_E_OVERFLOW, "\"%.40s\" does not fit in 64 bits", text);

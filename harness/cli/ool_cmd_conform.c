@@ -165,12 +165,9 @@ static int parse_options(int argc, char **argv, struct options *options,
                          struct ool_conform *conform, int *code)
 {
     static const struct option known[] = {
-        {"json",   no_argument,       NULL, 'j'},
-        {"strict", no_argument,       NULL, 's'},
-        {"worst",  required_argument, NULL, 'w'},
-        {"only",   required_argument, NULL, 'o'},
-        {"help",   no_argument,       NULL, 'h'},
-        {NULL,     0,                 NULL, 0  },
+        {"json", no_argument, NULL, 'j'},        {"strict", no_argument, NULL, 's'},
+        {"worst", required_argument, NULL, 'w'}, {"only", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
     };
     int option;
 

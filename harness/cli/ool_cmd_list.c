@@ -176,12 +176,10 @@ static const struct list {
     const char *name;
     bool (*make)(json_t *list, struct ool_error *err);
     const char *columns[5]; /* keys, the last one unpadded */
-} lists[] = {
-    {"scenarios",   list_scenarios,   {"id", "cases", "title", NULL}          },
-    {"cards",       list_cards,       {"name", "total", "capability", "title"}},
-    {"models",      list_models,      {"name", "size", "formulation", "title"}},
-    {"mitigations", list_mitigations, {"name", "summary", NULL}               }
-};
+} lists[] = {{"scenarios", list_scenarios, {"id", "cases", "title", NULL}},
+             {"cards", list_cards, {"name", "total", "capability", "title"}},
+             {"models", list_models, {"name", "size", "formulation", "title"}},
+             {"mitigations", list_mitigations, {"name", "summary", NULL}}};
 #define N_LISTS (sizeof lists / sizeof *lists)
 
 static const char *cell(const json_t *row, const char *key, char number[32])

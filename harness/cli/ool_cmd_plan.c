@@ -92,14 +92,10 @@ static bool take_option(struct options *o, int option, const char *value)
 static int parse_options(int argc, char **argv, struct options *o)
 {
     static const struct option known[] = {
-        {"case",    required_argument, NULL, 'c'},
-        {"card",    required_argument, NULL, 'C'},
-        {"largest", required_argument, NULL, 'l'},
-        {"limit",   required_argument, NULL, 'L'},
-        {"top",     required_argument, NULL, 't'},
-        {"json",    no_argument,       NULL, 'j'},
-        {"help",    no_argument,       NULL, 'h'},
-        {NULL,      0,                 NULL, 0  },
+        {"case", required_argument, NULL, 'c'},    {"card", required_argument, NULL, 'C'},
+        {"largest", required_argument, NULL, 'l'}, {"limit", required_argument, NULL, 'L'},
+        {"top", required_argument, NULL, 't'},     {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     int option, index = 0;
 

@@ -137,22 +137,22 @@ enum {
 };
 
 static const struct option known[] = {
-    {"tag",          required_argument, NULL, OPT_TAG         },
-    {"name",         required_argument, NULL, OPT_NAME        },
-    {"mitigation",   required_argument, NULL, OPT_MITIGATION  },
-    {"list",         no_argument,       NULL, OPT_LIST        },
-    {"jobs",         required_argument, NULL, OPT_JOBS        },
-    {"fail-fast",    no_argument,       NULL, OPT_FAIL_FAST   },
-    {"results",      required_argument, NULL, OPT_RESULTS     },
-    {"junit",        required_argument, NULL, OPT_JUNIT       },
+    {"tag", required_argument, NULL, OPT_TAG},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"mitigation", required_argument, NULL, OPT_MITIGATION},
+    {"list", no_argument, NULL, OPT_LIST},
+    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"fail-fast", no_argument, NULL, OPT_FAIL_FAST},
+    {"results", required_argument, NULL, OPT_RESULTS},
+    {"junit", required_argument, NULL, OPT_JUNIT},
     {"junit-strict", required_argument, NULL, OPT_JUNIT_STRICT},
-    {"table",        required_argument, NULL, OPT_TABLE       },
-    {"grid",         required_argument, NULL, OPT_GRID        },
-    {"format",       required_argument, NULL, OPT_FORMAT      },
-    {"json",         no_argument,       NULL, OPT_JSON        },
+    {"table", required_argument, NULL, OPT_TABLE},
+    {"grid", required_argument, NULL, OPT_GRID},
+    {"format", required_argument, NULL, OPT_FORMAT},
+    {"json", no_argument, NULL, OPT_JSON},
     {"error-format", required_argument, NULL, OPT_ERROR_FORMAT},
-    {"help",         no_argument,       NULL, 'h'             },
-    {NULL,           0,                 NULL, 0               },
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 /* False: the value is not one that the option takes. */

@@ -114,12 +114,9 @@ static bool is_published(const json_t *root)
 
 /* A reader is a line here. */
 static const struct format formats[] = {
-    {is_allocator, ool_conform_allocator},
-    {is_settings,  ool_conform_settings },
-    {is_models,    ool_conform_models   },
-    {is_published, ool_conform_published},
-    {is_operators, ool_conform_operators},
-    {NULL,         NULL                 },
+    {is_allocator, ool_conform_allocator}, {is_settings, ool_conform_settings},
+    {is_models, ool_conform_models},       {is_published, ool_conform_published},
+    {is_operators, ool_conform_operators}, {NULL, NULL},
 };
 
 /* Adds the next value of a file: the first is the root itself, a second makes it a list. */

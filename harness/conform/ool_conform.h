@@ -16,8 +16,8 @@
 #include <stddef.h>
 
 enum ool_row_status {
-    OOL_ROW_EXACT,   /* equal in every value that the row holds */
-    OOL_ROW_WITHIN,  /* inside the tolerance of its kind */
+    OOL_ROW_EXACT,  /* equal in every value that the row holds */
+    OOL_ROW_WITHIN, /* inside the tolerance of its kind */
     OOL_ROW_MISSED,
     OOL_ROW_SKIPPED, /* this build can't express it; counts as missed under --strict */
     OOL_ROW_UNSCORED /* its file says that it is not to be scored: left out of every count */
@@ -27,15 +27,16 @@ struct ool_row {
     char *id;     /* as the file names it */
     char *detail; /* first difference, or the reason of a skip; may be many lines; NULL = none */
     enum ool_row_status status;
-    double error;        /* relative; 0.01 is one percent; 0 for exact rows */
-    bool has_verdict;    /* the row holds verdicts (fits / oom, largest batch) */
+    double error;     /* relative; 0.01 is one percent; 0 for exact rows */
+    bool has_verdict; /* the row holds verdicts (fits / oom, largest batch) */
     bool wrong_verdict;
 };
 
 struct ool_conform {
     struct ool_row *rows;
     size_t n_rows, capacity;
-    const char *only; /* a glob: rows whose id it does not match are left out; NULL = all; borrowed */
+    const char
+        *only; /* a glob: rows whose id it does not match are left out; NULL = all; borrowed */
 };
 
 void ool_conform_init(struct ool_conform *conform);
@@ -49,8 +50,9 @@ bool ool_conform_wants(const struct ool_conform *conform, const char *id);
  *
  * @id, @detail: copied; @detail may be NULL. A row that is not wanted is left out without a word.
  */
-enum ool_status ool_conform_add(struct ool_conform *conform, const char *id, enum ool_row_status status,
-                                double error, const char *detail, struct ool_error *err);
+enum ool_status ool_conform_add(struct ool_conform *conform, const char *id,
+                                enum ool_row_status status, double error, const char *detail,
+                                struct ool_error *err);
 
 /**
  * ool_conform_file - recognise a file's format by its content and check all its rows
@@ -58,19 +60,20 @@ enum ool_status ool_conform_add(struct ool_conform *conform, const char *id, enu
  * @path: JSON, JSON Lines or either gzipped
  * Errors: OOL_E_FILE, OOL_E_DATA (no known format), OOL_E_HOST_OOM. A row that fails is no error.
  */
-enum ool_status ool_conform_file(const char *path, struct ool_conform *conform, struct ool_error *err);
+enum ool_status ool_conform_file(const char *path, struct ool_conform *conform,
+                                 struct ool_error *err);
 
 /* The readers. @root is the parsed file. */
-enum ool_status ool_conform_allocator(const char *path, const json_t *root, struct ool_conform *conform,
-                                      struct ool_error *err);
-enum ool_status ool_conform_settings(const char *path, const json_t *root, struct ool_conform *conform,
-                                     struct ool_error *err);
-enum ool_status ool_conform_operators(const char *path, const json_t *root, struct ool_conform *conform,
-                                      struct ool_error *err);
-enum ool_status ool_conform_models(const char *path, const json_t *root, struct ool_conform *conform,
-                                   struct ool_error *err);
-enum ool_status ool_conform_published(const char *path, const json_t *root, struct ool_conform *conform,
-                                      struct ool_error *err);
+enum ool_status ool_conform_allocator(const char *path, const json_t *root,
+                                      struct ool_conform *conform, struct ool_error *err);
+enum ool_status ool_conform_settings(const char *path, const json_t *root,
+                                     struct ool_conform *conform, struct ool_error *err);
+enum ool_status ool_conform_operators(const char *path, const json_t *root,
+                                      struct ool_conform *conform, struct ool_error *err);
+enum ool_status ool_conform_models(const char *path, const json_t *root,
+                                   struct ool_conform *conform, struct ool_error *err);
+enum ool_status ool_conform_published(const char *path, const json_t *root,
+                                      struct ool_conform *conform, struct ool_error *err);
 
 /* Rows as a table with the summary line; @worst > 0 lists only so many of the worst rows. */
 void ool_conform_print(const struct ool_conform *conform, size_t worst, struct ool_text *out);

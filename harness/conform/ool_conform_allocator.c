@@ -269,15 +269,15 @@ static enum outcome check_arrays(struct replay *r, const json_t *recorded,
         const char *key;
         const struct ool_stat *here;
     } arrays[] = {
-        {"allocation",           s->allocation          },
-        {"segment",              s->segment             },
-        {"active",               s->active              },
-        {"inactive_split",       s->inactive_split      },
-        {"allocated_bytes",      s->allocated_bytes     },
-        {"reserved_bytes",       s->reserved_bytes      },
-        {"active_bytes",         s->active_bytes        },
+        {"allocation", s->allocation},
+        {"segment", s->segment},
+        {"active", s->active},
+        {"inactive_split", s->inactive_split},
+        {"allocated_bytes", s->allocated_bytes},
+        {"reserved_bytes", s->reserved_bytes},
+        {"active_bytes", s->active_bytes},
         {"inactive_split_bytes", s->inactive_split_bytes},
-        {"requested_bytes",      s->requested_bytes     },
+        {"requested_bytes", s->requested_bytes},
     };
 
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
@@ -309,14 +309,14 @@ static enum outcome check_scalars(struct replay *r, const json_t *recorded,
         const char *key;
         int64_t here;
     } numbers[] = {
-        {"num_alloc_retries",    s->num_alloc_retries   },
-        {"num_ooms",             s->num_ooms            },
+        {"num_alloc_retries", s->num_alloc_retries},
+        {"num_ooms", s->num_ooms},
         {"num_sync_all_streams", s->num_sync_all_streams},
-        {"num_device_alloc",     s->num_device_alloc    },
-        {"num_device_free",      s->num_device_free     },
-        {"num_oom_rejections",   s->num_oom_rejections  },
-        {"max_split_size",       s->max_split_size      },
-        {"free",                 (int64_t)free_bytes    },
+        {"num_device_alloc", s->num_device_alloc},
+        {"num_device_free", s->num_device_free},
+        {"num_oom_rejections", s->num_oom_rejections},
+        {"max_split_size", s->max_split_size},
+        {"free", (int64_t)free_bytes},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         const json_t *value = json_object_get(recorded, numbers[i].key);
@@ -368,9 +368,9 @@ static enum outcome check_segment(struct replay *r, const json_t *recorded,
         const char *key;
         uint64_t here;
     } numbers[] = {
-        {"seg",    segment->number},
-        {"off",    segment->offset},
-        {"size",   segment->bytes },
+        {"seg", segment->number},
+        {"off", segment->offset},
+        {"size", segment->bytes},
         {"stream", segment->stream},
     };
 

@@ -10,9 +10,7 @@ static void note(struct ool_calls *calls, char kind, int n, uint64_t a, uint64_t
         calls->failed = true;
         return;
     }
-    calls->calls[calls->n_calls++] = (struct ool_call){
-        kind, n, {a, b, c}
-    };
+    calls->calls[calls->n_calls++] = (struct ool_call){kind, n, {a, b, c}};
 }
 
 static size_t segment_of(const struct ool_calls *calls, uint64_t address)

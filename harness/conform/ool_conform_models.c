@@ -105,16 +105,11 @@ static void compare_phase(struct check *check, const json_t *fields, const json_
         const char *field;
         uint64_t value;
     } values[] = {
-        {"alloc",          here->allocated     },
-        {"alloc_peak",     here->peak_allocated},
-        {"reserved",       here->reserved      },
-        {"reserved_peak",  here->peak_reserved },
-        {"requested",      here->requested     },
-        {"requested_peak", here->peak_requested},
-        {"n_alloc",        here->n_allocs      },
-        {"n_free",         here->n_frees       },
-        {"segments",       here->segments      },
-        {"retries",        here->retries       },
+        {"alloc", here->allocated},     {"alloc_peak", here->peak_allocated},
+        {"reserved", here->reserved},   {"reserved_peak", here->peak_reserved},
+        {"requested", here->requested}, {"requested_peak", here->peak_requested},
+        {"n_alloc", here->n_allocs},    {"n_free", here->n_frees},
+        {"segments", here->segments},   {"retries", here->retries},
     };
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -162,14 +157,14 @@ static void compare_final(struct check *check, const struct ool_allocator_stats 
         const char *key;
         int64_t value;
     } values[] = {
-        {"active",             stats->active_bytes[OOL_POOL_ALL].current        },
-        {"inactive_split",     stats->inactive_split_bytes[OOL_POOL_ALL].current},
-        {"n_alloc",            stats->allocation[OOL_POOL_ALL].allocated        },
-        {"n_free",             stats->allocation[OOL_POOL_ALL].freed            },
-        {"segments",           stats->segment[OOL_POOL_ALL].current             },
-        {"segments_allocated", stats->segment[OOL_POOL_ALL].allocated           },
-        {"retries",            stats->num_alloc_retries                         },
-        {"ooms",               stats->num_ooms                                  },
+        {"active", stats->active_bytes[OOL_POOL_ALL].current},
+        {"inactive_split", stats->inactive_split_bytes[OOL_POOL_ALL].current},
+        {"n_alloc", stats->allocation[OOL_POOL_ALL].allocated},
+        {"n_free", stats->allocation[OOL_POOL_ALL].freed},
+        {"segments", stats->segment[OOL_POOL_ALL].current},
+        {"segments_allocated", stats->segment[OOL_POOL_ALL].allocated},
+        {"retries", stats->num_alloc_retries},
+        {"ooms", stats->num_ooms},
     };
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)

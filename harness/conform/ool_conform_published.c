@@ -72,24 +72,24 @@ static bool check_fields(const json_t *f, char reason[REASON])
 static json_t *model_of(const json_t *f, char reason[REASON])
 {
     static const struct word dims[] = {
-        {"family",    "family"  },
-        {"layers",    "layers"  },
-        {"hidden",    "hidden"  },
-        {"heads",     "heads"   },
-        {"kv_heads",  "kv_heads"},
-        {"head_dim",  "head_dim"},
-        {"ffn",       "ffn"     },
-        {"vocab",     "vocab"   },
-        {"tied",      "tied"    },
-        {"positions", "max_seq" },
-        {NULL,        NULL      },
+        {"family", "family"},
+        {"layers", "layers"},
+        {"hidden", "hidden"},
+        {"heads", "heads"},
+        {"kv_heads", "kv_heads"},
+        {"head_dim", "head_dim"},
+        {"ffn", "ffn"},
+        {"vocab", "vocab"},
+        {"tied", "tied"},
+        {"positions", "max_seq"},
+        {NULL, NULL},
     };
     static const struct word implied[] = {
-  /* what the family means anyway */
-        {"norm", ""  },
-        {"bias", ""  },
-        {"mlp",  ""  },
-        {NULL,   NULL},
+        /* what the family means anyway */
+        {"norm", ""},
+        {"bias", ""},
+        {"mlp", ""},
+        {NULL, NULL},
     };
     const json_t *given = json_object_get(f, "dims");
     bool hf = strcmp(text_of(f, "impl"), "hf") == 0;
@@ -121,26 +121,12 @@ static json_t *model_of(const json_t *f, char reason[REASON])
 
 static bool add_adapter(const json_t *f, json_t *workload, char reason[REASON])
 {
-    static const struct word plain[] = {
-        {"q",    "wq"  },
-        {"k",    "wk"  },
-        {"v",    "wv"  },
-        {"o",    "wo"  },
-        {"gate", "gate"},
-        {"up",   "up"  },
-        {"down", "down"},
-        {NULL,   NULL  }
-    };
+    static const struct word plain[] = {{"q", "wq"},      {"k", "wk"},      {"v", "wv"},
+                                        {"o", "wo"},      {"gate", "gate"}, {"up", "up"},
+                                        {"down", "down"}, {NULL, NULL}};
     static const struct word hf[] = {
-        {"q",    "q_proj"   },
-        {"k",    "k_proj"   },
-        {"v",    "v_proj"   },
-        {"o",    "o_proj"   },
-        {"gate", "gate_proj"},
-        {"up",   "up_proj"  },
-        {"down", "down_proj"},
-        {NULL,   NULL       }
-    };
+        {"q", "q_proj"},       {"k", "k_proj"},   {"v", "v_proj"},       {"o", "o_proj"},
+        {"gate", "gate_proj"}, {"up", "up_proj"}, {"down", "down_proj"}, {NULL, NULL}};
     const json_t *adapter = json_object_get(f, "adapter");
     const struct word *names = strcmp(text_of(f, "impl"), "hf") == 0 ? hf : plain;
     json_t *targets, *target;
@@ -203,21 +189,14 @@ static bool add_mitigations(const json_t *f, json_t *workload, char reason[REASO
 
 static bool add_numbers(const json_t *f, json_t *workload, char reason[REASON])
 {
-    static const struct word precisions[] = {
-        {"fp32",     "fp32"    },
-        {"fp16",     "fp16"    },
-        {"bf16",     "bf16"    },
-        {"amp-fp16", "amp-fp16"},
-        {"amp-bf16", "amp-bf16"},
-        {NULL,       NULL      }
-    };
-    static const struct word optimizers[] = {
-        {"adamw",     "adamw"    },
-        {"adam",      "adam"     },
-        {"sgd",       "sgd"      },
-        {"adafactor", "adafactor"},
-        {NULL,        NULL       }
-    };
+    static const struct word precisions[] = {{"fp32", "fp32"},         {"fp16", "fp16"},
+                                             {"bf16", "bf16"},         {"amp-fp16", "amp-fp16"},
+                                             {"amp-bf16", "amp-bf16"}, {NULL, NULL}};
+    static const struct word optimizers[] = {{"adamw", "adamw"},
+                                             {"adam", "adam"},
+                                             {"sgd", "sgd"},
+                                             {"adafactor", "adafactor"},
+                                             {NULL, NULL}};
     const json_t *batch = json_object_get(f, "batch"), *seq = json_object_get(f, "seq");
     const char *precision = translate(precisions, text_of(f, "precision"));
     bool trains =
@@ -266,14 +245,9 @@ static bool add_model(const json_t *f, json_t *workload, char reason[REASON])
 /* The row's workload object; NULL with the reason. */
 static json_t *workload_of(const json_t *f, char reason[REASON])
 {
-    static const struct word tasks[] = {
-        {"load",      "infer"   },
-        {"inference", "infer"   },
-        {"generate",  "generate"},
-        {"train",     "train"   },
-        {"finetune",  "train"   },
-        {NULL,        NULL      }
-    };
+    static const struct word tasks[] = {{"load", "infer"},        {"inference", "infer"},
+                                        {"generate", "generate"}, {"train", "train"},
+                                        {"finetune", "train"},    {NULL, NULL}};
     const char *task = translate(tasks, text_of(f, "task"));
     json_t *workload;
 
@@ -396,14 +370,8 @@ static size_t units_of(const char *unit, double units[2])
     static const struct {
         const char *name;
         double first, second;
-    } table[] = {
-        {"bytes",   1,          0         },
-        {"MiB",     1048576,    0         },
-        {"MB",      1048576,    0         },
-        {"GiB",     1073741824, 0         },
-        {"GB(1e9)", 1e9,        0         },
-        {"GB",      1e9,        1073741824}
-    };
+    } table[] = {{"bytes", 1, 0},        {"MiB", 1048576, 0}, {"MB", 1048576, 0},
+                 {"GiB", 1073741824, 0}, {"GB(1e9)", 1e9, 0}, {"GB", 1e9, 1073741824}};
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (strcmp(unit, table[i].name) == 0) {

@@ -16,8 +16,10 @@ static const struct pair infer_modes[] = {{"infer_nograd", "no-grad"},
                                           {"infer_grad", "grad"},
                                           {"infer_grad_train", "grad-train"},
                                           {NULL, NULL}};
-static const struct pair checkpoints[] = {
-    {"nonreentrant", "non-reentrant"}, {"reentrant", "reentrant"}, {"selective", "selective"}, {NULL, NULL}};
+static const struct pair checkpoints[] = {{"nonreentrant", "non-reentrant"},
+                                          {"reentrant", "reentrant"},
+                                          {"selective", "selective"},
+                                          {NULL, NULL}};
 static const struct pair leaks[] = {{"append_loss", "append-loss"},
                                     {"append_loss_nobwd", "append-loss-no-backward"},
                                     {"total_loss", "total-loss"},

@@ -35,13 +35,11 @@ static bool parse_event(const char *text, size_t length, struct ool_event *event
     static const struct {
         const char *prefix;
         enum ool_event_kind kind;
-    } kinds[] = {
-        {"S+",  OOL_EVENT_SEGMENT_TAKEN},
-        {"S-",  OOL_EVENT_SEGMENT_GIVEN},
-        {"OOM", OOL_EVENT_OOM          },
-        {"+",   OOL_EVENT_ALLOC        },
-        {"-",   OOL_EVENT_FREE         }
-    };
+    } kinds[] = {{"S+", OOL_EVENT_SEGMENT_TAKEN},
+                 {"S-", OOL_EVENT_SEGMENT_GIVEN},
+                 {"OOM", OOL_EVENT_OOM},
+                 {"+", OOL_EVENT_ALLOC},
+                 {"-", OOL_EVENT_FREE}};
 
     *event = (struct ool_event){.storage = OOL_NONE};
     if (text[0] == '|') {

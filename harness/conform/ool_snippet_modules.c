@@ -136,17 +136,10 @@ static const struct activation {
     const char *type;
     enum ool_unary op;
 } activations[] = {
-    {"ReLU",      OOL_RELU      },
-    {"SiLU",      OOL_SILU      },
-    {"Mish",      OOL_MISH      },
-    {"ReLU6",     OOL_RELU6     },
-    {"Hardswish", OOL_HARDSWISH },
-    {"LeakyReLU", OOL_LEAKY_RELU},
-    {"ELU",       OOL_ELU       },
-    {"Tanh",      OOL_TANH      },
-    {"Sigmoid",   OOL_SIGMOID   },
-    {"Softplus",  OOL_SOFTPLUS  },
-    {"GELU",      OOL_GELU_ERF  },
+    {"ReLU", OOL_RELU},         {"SiLU", OOL_SILU},           {"Mish", OOL_MISH},
+    {"ReLU6", OOL_RELU6},       {"Hardswish", OOL_HARDSWISH}, {"LeakyReLU", OOL_LEAKY_RELU},
+    {"ELU", OOL_ELU},           {"Tanh", OOL_TANH},           {"Sigmoid", OOL_SIGMOID},
+    {"Softplus", OOL_SOFTPLUS}, {"GELU", OOL_GELU_ERF},
 };
 
 /* inplace */

@@ -108,11 +108,7 @@ static struct ool_value *call_clip(struct ool_call *c)
 {
     static const struct {
         int norm, foreach;
-    } places[] = {
-        [CLIP_NORM] = {2,  4},
-          [CLIP_VALUE] = {-1, 2},
-          [CLIP_TOTAL] = {1,  3}
-    };
+    } places[] = {[CLIP_NORM] = {2, 4}, [CLIP_VALUE] = {-1, 2}, [CLIP_TOTAL] = {1, 3}};
     int norm = places[c->variant].norm;
     enum ool_implementation kind = implementation(c, places[c->variant].foreach, -1);
     struct ool_value *list, *result = NULL;

@@ -140,19 +140,11 @@ static bool tensor_op(enum ool_syntax_op op, enum ool_binary *out)
         enum ool_syntax_op op;
         enum ool_binary binary;
     } ops[] = {
-        {OOL_SYNTAX_ADD,     OOL_ADD},
-        {OOL_SYNTAX_SUB,     OOL_SUB},
-        {OOL_SYNTAX_MUL,     OOL_MUL},
-        {OOL_SYNTAX_DIV,     OOL_DIV},
-        {OOL_SYNTAX_POW,     OOL_POW},
-        {OOL_SYNTAX_EQ,      OOL_EQ },
-        {OOL_SYNTAX_NE,      OOL_NE },
-        {OOL_SYNTAX_LT,      OOL_LT },
-        {OOL_SYNTAX_LE,      OOL_LE },
-        {OOL_SYNTAX_GT,      OOL_GT },
-        {OOL_SYNTAX_GE,      OOL_GE },
-        {OOL_SYNTAX_BIT_AND, OOL_AND},
-        {OOL_SYNTAX_BIT_OR,  OOL_OR },
+        {OOL_SYNTAX_ADD, OOL_ADD},   {OOL_SYNTAX_SUB, OOL_SUB}, {OOL_SYNTAX_MUL, OOL_MUL},
+        {OOL_SYNTAX_DIV, OOL_DIV},   {OOL_SYNTAX_POW, OOL_POW}, {OOL_SYNTAX_EQ, OOL_EQ},
+        {OOL_SYNTAX_NE, OOL_NE},     {OOL_SYNTAX_LT, OOL_LT},   {OOL_SYNTAX_LE, OOL_LE},
+        {OOL_SYNTAX_GT, OOL_GT},     {OOL_SYNTAX_GE, OOL_GE},   {OOL_SYNTAX_BIT_AND, OOL_AND},
+        {OOL_SYNTAX_BIT_OR, OOL_OR},
     };
 
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)

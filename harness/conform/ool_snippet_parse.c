@@ -330,8 +330,8 @@ static struct ool_syntax *parse_unary(struct ool_parser *p)
         const char *text;
         enum ool_syntax_op op;
     } unary[] = {
-        {"-", OOL_SYNTAX_NEG   },
-        {"+", OOL_SYNTAX_PLUS  },
+        {"-", OOL_SYNTAX_NEG},
+        {"+", OOL_SYNTAX_PLUS},
         {"~", OOL_SYNTAX_INVERT},
     };
     struct ool_syntax *node = NULL, *left;
@@ -366,26 +366,16 @@ struct infix {
 };
 
 static const struct infix operators[] = {
-    {"==", 4,  OOL_SYNTAX_EQ         },
-    {"!=", 4,  OOL_SYNTAX_NE         },
-    {"<=", 4,  OOL_SYNTAX_LE         },
-    {">=", 4,  OOL_SYNTAX_GE         },
-    {"<",  4,  OOL_SYNTAX_LT         },
-    {">",  4,  OOL_SYNTAX_GT         },
-    {"is", 4,  OOL_SYNTAX_IS         },
-    {"in", 4,  OOL_SYNTAX_IN         },
-    {"|",  5,  OOL_SYNTAX_BIT_OR     },
-    {"^",  6,  OOL_SYNTAX_BIT_XOR    },
-    {"&",  7,  OOL_SYNTAX_BIT_AND    },
-    {"<<", 8,  OOL_SYNTAX_SHIFT_LEFT },
-    {">>", 8,  OOL_SYNTAX_SHIFT_RIGHT},
-    {"+",  9,  OOL_SYNTAX_ADD        },
-    {"-",  9,  OOL_SYNTAX_SUB        },
-    {"*",  10, OOL_SYNTAX_MUL        },
-    {"/",  10, OOL_SYNTAX_DIV        },
-    {"//", 10, OOL_SYNTAX_FLOOR_DIV  },
-    {"%",  10, OOL_SYNTAX_MOD        },
-    {"@",  10, OOL_SYNTAX_MATMUL     },
+    {"==", 4, OOL_SYNTAX_EQ},          {"!=", 4, OOL_SYNTAX_NE},
+    {"<=", 4, OOL_SYNTAX_LE},          {">=", 4, OOL_SYNTAX_GE},
+    {"<", 4, OOL_SYNTAX_LT},           {">", 4, OOL_SYNTAX_GT},
+    {"is", 4, OOL_SYNTAX_IS},          {"in", 4, OOL_SYNTAX_IN},
+    {"|", 5, OOL_SYNTAX_BIT_OR},       {"^", 6, OOL_SYNTAX_BIT_XOR},
+    {"&", 7, OOL_SYNTAX_BIT_AND},      {"<<", 8, OOL_SYNTAX_SHIFT_LEFT},
+    {">>", 8, OOL_SYNTAX_SHIFT_RIGHT}, {"+", 9, OOL_SYNTAX_ADD},
+    {"-", 9, OOL_SYNTAX_SUB},          {"*", 10, OOL_SYNTAX_MUL},
+    {"/", 10, OOL_SYNTAX_DIV},         {"//", 10, OOL_SYNTAX_FLOOR_DIV},
+    {"%", 10, OOL_SYNTAX_MOD},         {"@", 10, OOL_SYNTAX_MATMUL},
 };
 
 static const struct infix *accept_operator(struct ool_parser *p, int level)
@@ -514,17 +504,10 @@ static struct ool_syntax *parse_assignment(struct ool_parser *p)
         const char *text;
         enum ool_syntax_op op;
     } augmented[] = {
-        {"+=",  OOL_SYNTAX_ADD      },
-        {"-=",  OOL_SYNTAX_SUB      },
-        {"*=",  OOL_SYNTAX_MUL      },
-        {"/=",  OOL_SYNTAX_DIV      },
-        {"//=", OOL_SYNTAX_FLOOR_DIV},
-        {"%=",  OOL_SYNTAX_MOD      },
-        {"**=", OOL_SYNTAX_POW      },
-        {"@=",  OOL_SYNTAX_MATMUL   },
-        {"&=",  OOL_SYNTAX_BIT_AND  },
-        {"|=",  OOL_SYNTAX_BIT_OR   },
-        {"^=",  OOL_SYNTAX_BIT_XOR  },
+        {"+=", OOL_SYNTAX_ADD},    {"-=", OOL_SYNTAX_SUB},        {"*=", OOL_SYNTAX_MUL},
+        {"/=", OOL_SYNTAX_DIV},    {"//=", OOL_SYNTAX_FLOOR_DIV}, {"%=", OOL_SYNTAX_MOD},
+        {"**=", OOL_SYNTAX_POW},   {"@=", OOL_SYNTAX_MATMUL},     {"&=", OOL_SYNTAX_BIT_AND},
+        {"|=", OOL_SYNTAX_BIT_OR}, {"^=", OOL_SYNTAX_BIT_XOR},
     };
     struct ool_syntax *value = parse_tests(p), *node, *targets = NULL, **tail = &targets;
 

@@ -140,7 +140,8 @@ bool ool_program_text(struct ool_program *program, const char *text, uint32_t *i
         *id = program->text_slots[slot];
         return true;
     }
-    if (!ool_grow(&program->texts, &program->texts_capacity, program->n_texts, sizeof *program->texts))
+    if (!ool_grow(&program->texts, &program->texts_capacity, program->n_texts,
+                  sizeof *program->texts))
         return false;
     copy = ool_strdup(text);
     if (copy == NULL)
@@ -151,7 +152,8 @@ bool ool_program_text(struct ool_program *program, const char *text, uint32_t *i
     return true;
 }
 
-bool ool_program_storage(struct ool_program *program, const struct ool_storage *storage, uint32_t *id)
+bool ool_program_storage(struct ool_program *program, const struct ool_storage *storage,
+                         uint32_t *id)
 {
     if (!ool_grow(&program->storages, &program->storages_capacity, program->n_storages,
                   sizeof *program->storages))
@@ -163,7 +165,8 @@ bool ool_program_storage(struct ool_program *program, const struct ool_storage *
 
 bool ool_program_view(struct ool_program *program, const struct ool_view *view, uint32_t *id)
 {
-    if (!ool_grow(&program->views, &program->views_capacity, program->n_views, sizeof *program->views))
+    if (!ool_grow(&program->views, &program->views_capacity, program->n_views,
+                  sizeof *program->views))
         return false;
     *id = (uint32_t)program->n_views;
     program->views[program->n_views++] = *view;
@@ -223,8 +226,9 @@ struct checker {
 static enum ool_status wrong(const struct checker *c, const char *what)
 {
     const struct ool_op *op = &c->program->ops[c->at];
-    enum ool_status status = ool_error_set(c->err, OOL_E_PROGRAM, "operation %zu (%s of %u): %s", c->at,
-                                           ool_op_name((enum ool_op_kind)op->kind), op->id, what);
+    enum ool_status status =
+        ool_error_set(c->err, OOL_E_PROGRAM, "operation %zu (%s of %u): %s", c->at,
+                      ool_op_name((enum ool_op_kind)op->kind), op->id, what);
 
     if (c->err != NULL && c->err->line == 0)
         c->err->line = (int)op->line;
@@ -255,7 +259,9 @@ static enum ool_status check_op(struct checker *c, const struct ool_op *op)
     case OOL_OP_COPY:
         if (op->id >= program->n_storages || op->value >= program->n_storages)
             return wrong(c, "no such storage");
-        return c->alive[op->id] && c->alive[op->value] ? OOL_OK : wrong(c, "a side of the copy is not allocated here");
+        return c->alive[op->id] && c->alive[op->value]
+                   ? OOL_OK
+                   : wrong(c, "a side of the copy is not allocated here");
     case OOL_OP_SET_CONF:
     case OOL_OP_MARK:
         return op->id < program->n_texts ? OOL_OK : wrong(c, "no such text");

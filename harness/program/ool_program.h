@@ -17,17 +17,17 @@
 #define OOL_NONE UINT32_MAX /* no storage, tensor, text or kernel */
 #define OOL_MAX_DIMS 8
 
-#define OOL_DTYPE_MAP(XX)                                                                          \
-    XX(F32, "f32", 4)                                                                              \
-    XX(F16, "f16", 2)                                                                              \
-    XX(BF16, "bf16", 2)                                                                            \
-    XX(F64, "f64", 8)                                                                              \
-    XX(I64, "i64", 8)                                                                              \
-    XX(I32, "i32", 4)                                                                              \
-    XX(I16, "i16", 2)                                                                              \
-    XX(I8, "i8", 1)                                                                                \
-    XX(U8, "u8", 1)                                                                                \
-    XX(U64, "u64", 8)                                                                              \
+#define OOL_DTYPE_MAP(XX) \
+    XX(F32, "f32", 4)     \
+    XX(F16, "f16", 2)     \
+    XX(BF16, "bf16", 2)   \
+    XX(F64, "f64", 8)     \
+    XX(I64, "i64", 8)     \
+    XX(I32, "i32", 4)     \
+    XX(I16, "i16", 2)     \
+    XX(I8, "i8", 1)       \
+    XX(U8, "u8", 1)       \
+    XX(U64, "u64", 8)     \
     XX(BOOL, "bool", 1)
 enum ool_dtype {
 #define XX(name, text, bytes) OOL_##name,
@@ -41,16 +41,16 @@ bool ool_dtype_parse(const char *name, enum ool_dtype *dtype);
 bool ool_dtype_is_float(enum ool_dtype dtype);
 
 /* What a storage is for; the words of reports and of "what is alive at the peak". */
-#define OOL_CATEGORY_MAP(XX)                                                                       \
-    XX(PARAMETER, "parameter")                                                                     \
-    XX(BUFFER, "buffer")                                                                           \
-    XX(GRADIENT, "gradient")                                                                       \
-    XX(OPTIMIZER, "optimizer")                                                                     \
-    XX(ACTIVATION, "activation")                                                                   \
-    XX(WORKSPACE, "workspace")                                                                     \
-    XX(INPUT, "input")                                                                             \
-    XX(KV_CACHE, "kv-cache")                                                                       \
-    XX(LEAK, "leak")                                                                               \
+#define OOL_CATEGORY_MAP(XX)     \
+    XX(PARAMETER, "parameter")   \
+    XX(BUFFER, "buffer")         \
+    XX(GRADIENT, "gradient")     \
+    XX(OPTIMIZER, "optimizer")   \
+    XX(ACTIVATION, "activation") \
+    XX(WORKSPACE, "workspace")   \
+    XX(INPUT, "input")           \
+    XX(KV_CACHE, "kv-cache")     \
+    XX(LEAK, "leak")             \
     XX(OTHER, "other")
 enum ool_category {
 #define XX(name, text) OOL_CATEGORY_##name,
@@ -64,13 +64,13 @@ bool ool_category_parse(const char *name, enum ool_category *category);
 enum ool_place { OOL_PLACE_DEVICE, OOL_PLACE_HOST, OOL_PLACE_PINNED };
 
 struct ool_storage {
-    uint64_t bytes;    /* as requested, before any rounding */
-    uint32_t origin;   /* text: the path of the module that made it, "layers.12/attn/scores" */
-    uint32_t stream;   /* the stream that it was allocated on */
+    uint64_t bytes;  /* as requested, before any rounding */
+    uint32_t origin; /* text: the path of the module that made it, "layers.12/attn/scores" */
+    uint32_t stream; /* the stream that it was allocated on */
     uint16_t process;
-    uint8_t device;    /* index of the card; meaningless for host places */
-    uint8_t place;     /* enum ool_place */
-    uint8_t category;  /* enum ool_category */
+    uint8_t device;   /* index of the card; meaningless for host places */
+    uint8_t place;    /* enum ool_place */
+    uint8_t category; /* enum ool_category */
     uint8_t reserved[3];
 };
 
@@ -88,29 +88,29 @@ struct ool_view {
 struct ool_kernel {
     uint32_t name;       /* text, "linear", "softmax_backward" */
     uint32_t attributes; /* text, "p=0.1 causal=1"; OOL_NONE = none */
-    uint32_t operands;   /* index into ool_program.operands: n_inputs then n_outputs tensor numbers */
+    uint32_t operands; /* index into ool_program.operands: n_inputs then n_outputs tensor numbers */
     uint16_t n_inputs, n_outputs;
     uint64_t seed; /* of a random kernel; 0 otherwise */
 };
 
-#define OOL_OP_MAP(XX)                                                                             \
-    XX(ALLOC, "alloc")               /* id: storage; value: bytes (those of the storage) */        \
-    XX(FREE, "free")                 /* id: storage */                                             \
-    XX(KERNEL, "kernel")             /* id: kernel */                                              \
-    XX(COPY, "copy")                 /* id: source storage; value: target storage */               \
-    XX(EMPTY_CACHE, "empty_cache")   /* give cached memory back to the device */                   \
-    XX(SYNCHRONIZE, "synchronize")   /* all streams of the device done */                          \
-    XX(RECORD_STREAM, "record_stream") /* id: storage; value: the other stream that uses it */     \
-    XX(EVENT_RECORD, "event_record") /* id: event number; on op.stream */                          \
-    XX(EVENT_WAIT, "event_wait")     /* id: event number; op.stream waits */                       \
-    XX(STREAM_BUSY, "stream_busy")   /* op.stream becomes busy: later events stay incomplete */    \
-    XX(STREAM_STEP, "stream_step")   /* value: so many oldest events of op.stream complete */      \
-    XX(STREAM_IDLE, "stream_idle")   /* op.stream has done all its work */                         \
-    XX(SET_FRACTION, "set_fraction") /* value: the bits of a double, memory fraction 0..1 */       \
-    XX(SET_CONF, "set_conf")         /* id: text, allocator settings given at run time */          \
-    XX(RESET_PEAK, "reset_peak")                                                                   \
-    XX(MARK, "mark")                 /* id: text; value: enum ool_mark */                          \
-    XX(LOOP, "loop")                 /* value: iterations of what follows up to the matching END */ \
+#define OOL_OP_MAP(XX)                                                                            \
+    XX(ALLOC, "alloc")                 /* id: storage; value: bytes (those of the storage) */     \
+    XX(FREE, "free")                   /* id: storage */                                          \
+    XX(KERNEL, "kernel")               /* id: kernel */                                           \
+    XX(COPY, "copy")                   /* id: source storage; value: target storage */            \
+    XX(EMPTY_CACHE, "empty_cache")     /* give cached memory back to the device */                \
+    XX(SYNCHRONIZE, "synchronize")     /* all streams of the device done */                       \
+    XX(RECORD_STREAM, "record_stream") /* id: storage; value: the other stream that uses it */    \
+    XX(EVENT_RECORD, "event_record")   /* id: event number; on op.stream */                       \
+    XX(EVENT_WAIT, "event_wait")       /* id: event number; op.stream waits */                    \
+    XX(STREAM_BUSY, "stream_busy")     /* op.stream becomes busy: later events stay incomplete */ \
+    XX(STREAM_STEP, "stream_step")     /* value: so many oldest events of op.stream complete */   \
+    XX(STREAM_IDLE, "stream_idle")     /* op.stream has done all its work */                      \
+    XX(SET_FRACTION, "set_fraction")   /* value: the bits of a double, memory fraction 0..1 */    \
+    XX(SET_CONF, "set_conf")           /* id: text, allocator settings given at run time */       \
+    XX(RESET_PEAK, "reset_peak")                                                                  \
+    XX(MARK, "mark") /* id: text; value: enum ool_mark */                                         \
+    XX(LOOP, "loop") /* value: iterations of what follows up to the matching END */               \
     XX(END, "end")
 enum ool_op_kind {
 #define XX(name, text) OOL_OP_##name,
@@ -124,7 +124,7 @@ const char *ool_op_name(enum ool_op_kind kind);
 enum ool_mark { OOL_MARK_PHASE, OOL_MARK_STEP, OOL_MARK_MODULE };
 
 struct ool_op {
-    uint8_t kind;   /* enum ool_op_kind */
+    uint8_t kind; /* enum ool_op_kind */
     uint8_t device;
     uint16_t process;
     uint32_t stream;
@@ -162,12 +162,14 @@ void ool_program_fini(struct ool_program *program);
 
 /* Each appends and, for the numbered things, gives the number; false = host memory is short. */
 bool ool_program_text(struct ool_program *program, const char *text, uint32_t *id);
-bool ool_program_storage(struct ool_program *program, const struct ool_storage *storage, uint32_t *id);
+bool ool_program_storage(struct ool_program *program, const struct ool_storage *storage,
+                         uint32_t *id);
 bool ool_program_view(struct ool_program *program, const struct ool_view *view, uint32_t *id);
 bool ool_program_kernel(struct ool_program *program, const struct ool_kernel *kernel,
                         const uint32_t *inputs, const uint32_t *outputs, uint32_t *id);
 bool ool_program_op(struct ool_program *program, const struct ool_op *op);
-const char *ool_program_text_of(const struct ool_program *program, uint32_t id); /* "" for OOL_NONE */
+const char *ool_program_text_of(const struct ool_program *program,
+                                uint32_t id); /* "" for OOL_NONE */
 
 /**
  * ool_program_validate - every reference exists, frees match allocs, loops are closed

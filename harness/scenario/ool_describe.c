@@ -9,17 +9,15 @@
 static const struct {
     const char *name;
     const struct ool_keys *keys;
-} tables[] = {
-    {"scenario",    &ool_keys_scenario   },
-    {"workload",    &ool_keys_workload   },
-    {"model",       &ool_keys_model      },
-    {"card",        &ool_keys_card       },
-    {"allocator",   &ool_keys_allocator  },
-    {"job",         &ool_keys_job        },
-    {"expectation", &ool_keys_expectation},
-    {"profile",     &ool_keys_profile    },
-    {"preset",      &ool_keys_preset     }
-};
+} tables[] = {{"scenario", &ool_keys_scenario},
+              {"workload", &ool_keys_workload},
+              {"model", &ool_keys_model},
+              {"card", &ool_keys_card},
+              {"allocator", &ool_keys_allocator},
+              {"job", &ool_keys_job},
+              {"expectation", &ool_keys_expectation},
+              {"profile", &ool_keys_profile},
+              {"preset", &ool_keys_preset}};
 
 const struct ool_keys *ool_keys_named(const char *name)
 {

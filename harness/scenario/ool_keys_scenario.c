@@ -142,22 +142,14 @@ const struct ool_keys ool_keys_profile = {.name = "profile",
 
 /* --- the allocator ----------------------------------------------------------------------------------- */
 
-static const struct ool_word kinds[] = {
-    {"torch",  0, "PyTorch's caching allocator"                },
-    {"direct", 0, "cudaMalloc and cudaFree for each request"   },
-    {"async",  0, "cudaMallocAsync on the device's memory pool"},
-    {NULL,     0, NULL                                         }
-};
-static const struct ool_word versions[] = {
-    {"2.2",  0, "PyTorch 2.2" },
-    {"2.4",  0, "PyTorch 2.4" },
-    {"2.6",  0, "PyTorch 2.6" },
-    {"2.8",  0, "PyTorch 2.8" },
-    {"2.11", 0, "PyTorch 2.11"},
-    {"2.13", 0, "PyTorch 2.13"},
-    {"2.15", 0, "PyTorch 2.15"},
-    {NULL,   0, NULL          }
-};
+static const struct ool_word kinds[] = {{"torch", 0, "PyTorch's caching allocator"},
+                                        {"direct", 0, "cudaMalloc and cudaFree for each request"},
+                                        {"async", 0, "cudaMallocAsync on the device's memory pool"},
+                                        {NULL, 0, NULL}};
+static const struct ool_word versions[] = {{"2.2", 0, "PyTorch 2.2"},   {"2.4", 0, "PyTorch 2.4"},
+                                           {"2.6", 0, "PyTorch 2.6"},   {"2.8", 0, "PyTorch 2.8"},
+                                           {"2.11", 0, "PyTorch 2.11"}, {"2.13", 0, "PyTorch 2.13"},
+                                           {"2.15", 0, "PyTorch 2.15"}, {NULL, 0, NULL}};
 #define A(field) AT(struct ool_allocator_choice, field)
 /* clang-format off */
 static const struct ool_key allocator_keys[] = {
@@ -191,12 +183,10 @@ static const struct ool_word categories[] = {
 #undef XX
         {NULL, 0, NULL}};
 /* clang-format on */
-static const struct ool_word places[] = {
-    {"device", OOL_PLACE_DEVICE, "on the card"         },
-    {"host",   OOL_PLACE_HOST,   "pageable host memory"},
-    {"pinned", OOL_PLACE_PINNED, "pinned host memory"  },
-    {NULL,     0,                NULL                  }
-};
+static const struct ool_word places[] = {{"device", OOL_PLACE_DEVICE, "on the card"},
+                                         {"host", OOL_PLACE_HOST, "pageable host memory"},
+                                         {"pinned", OOL_PLACE_PINNED, "pinned host memory"},
+                                         {NULL, 0, NULL}};
 
 #define O(field) AT(struct ool_operation, field)
 #define OP                                                                          \
@@ -281,23 +271,22 @@ OPERATION(mark);
 OPERATION(loop);
 
 const struct ool_variant ool_variants[] = {
-    {"alloc",         OOL_DO_ALLOC,         &alloc_operation        },
-    {"free",          OOL_DO_FREE,          &free_operation         },
-    {"kernel",        OOL_DO_KERNEL,        &kernel_operation       },
-    {"copy",          OOL_DO_COPY,          &copy_operation         },
-    {"empty_cache",   OOL_DO_EMPTY_CACHE,   &plain_operation        },
-    {"synchronize",   OOL_DO_SYNCHRONIZE,   &plain_operation        },
+    {"alloc", OOL_DO_ALLOC, &alloc_operation},
+    {"free", OOL_DO_FREE, &free_operation},
+    {"kernel", OOL_DO_KERNEL, &kernel_operation},
+    {"copy", OOL_DO_COPY, &copy_operation},
+    {"empty_cache", OOL_DO_EMPTY_CACHE, &plain_operation},
+    {"synchronize", OOL_DO_SYNCHRONIZE, &plain_operation},
     {"record_stream", OOL_DO_RECORD_STREAM, &record_stream_operation},
-    {"event_record",  OOL_DO_EVENT_RECORD,  &event_operation        },
-    {"event_wait",    OOL_DO_EVENT_WAIT,    &event_operation        },
-    {"stream_busy",   OOL_DO_STREAM_BUSY,   &stream_operation       },
-    {"stream_idle",   OOL_DO_STREAM_IDLE,   &stream_operation       },
-    {"set_fraction",  OOL_DO_SET_FRACTION,  &fraction_operation     },
-    {"set_conf",      OOL_DO_SET_CONF,      &conf_operation         },
-    {"reset_peak",    OOL_DO_RESET_PEAK,    &plain_operation        },
-    {"mark",          OOL_DO_MARK,          &mark_operation         },
-    {"loop",          OOL_DO_LOOP,          &loop_operation         }
-};
+    {"event_record", OOL_DO_EVENT_RECORD, &event_operation},
+    {"event_wait", OOL_DO_EVENT_WAIT, &event_operation},
+    {"stream_busy", OOL_DO_STREAM_BUSY, &stream_operation},
+    {"stream_idle", OOL_DO_STREAM_IDLE, &stream_operation},
+    {"set_fraction", OOL_DO_SET_FRACTION, &fraction_operation},
+    {"set_conf", OOL_DO_SET_CONF, &conf_operation},
+    {"reset_peak", OOL_DO_RESET_PEAK, &plain_operation},
+    {"mark", OOL_DO_MARK, &mark_operation},
+    {"loop", OOL_DO_LOOP, &loop_operation}};
 const size_t ool_n_variants = COUNT(ool_variants);
 
 /* --- jobs -------------------------------------------------------------------------------------------- */
@@ -368,20 +357,17 @@ static const struct ool_keys bounds = {.name = "bounds",
                                        .finish = finish_bounds};
 
 static const struct ool_word outcomes[] = {
-    {"fits",     OOL_OUTCOME_FITS,     "runs to its end"                           },
-    {"oom",      OOL_OUTCOME_OOM,      "runs out of the card's memory"             },
-    {"host-oom", OOL_OUTCOME_HOST_OOM, "runs out of the machine's memory"          },
-    {"leak",     OOL_OUTCOME_LEAK,     "fits, but memory grows with each iteration"},
-    {"error",    OOL_OUTCOME_ERROR,    "fails for another reason"                  },
-    {NULL,       0,                    NULL                                        }
-};
-static const struct ool_word effects[] = {
-    {"saves",    0, "lowers the peak"                 },
-    {"inert",    0, "changes nothing"                 },
-    {"worse",    0, "raises the peak"                 },
-    {"resolves", 0, "fits where the baseline runs out"},
-    {NULL,       0, NULL                              }
-};
+    {"fits", OOL_OUTCOME_FITS, "runs to its end"},
+    {"oom", OOL_OUTCOME_OOM, "runs out of the card's memory"},
+    {"host-oom", OOL_OUTCOME_HOST_OOM, "runs out of the machine's memory"},
+    {"leak", OOL_OUTCOME_LEAK, "fits, but memory grows with each iteration"},
+    {"error", OOL_OUTCOME_ERROR, "fails for another reason"},
+    {NULL, 0, NULL}};
+static const struct ool_word effects[] = {{"saves", 0, "lowers the peak"},
+                                          {"inert", 0, "changes nothing"},
+                                          {"worse", 0, "raises the peak"},
+                                          {"resolves", 0, "fits where the baseline runs out"},
+                                          {NULL, 0, NULL}};
 
 static void take_outcome(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,
                          int64_t value, const char *text)

@@ -441,8 +441,7 @@ static void take_checkpointing(struct ool_reader *reader, const struct ool_curso
 
     (void)reader, (void)cursor, (void)text;
     w->checkpoint_core = value == SELECTIVE;
-    w->checkpoint =
-        w->checkpoint_core ? OOL_CHECKPOINT_NONREENTRANT : (enum ool_checkpoint)value;
+    w->checkpoint = w->checkpoint_core ? OOL_CHECKPOINT_NONREENTRANT : (enum ool_checkpoint)value;
 }
 
 static void take_zero_grad(struct ool_reader *reader, const struct ool_cursor *cursor, void *base,

@@ -160,7 +160,8 @@ static void add_gradient(struct ool_tape *t, struct ool_tensor **slot, struct oo
     } else if (can_add_in_place(*slot)) {
         ool_accumulate_into(t, *slot, *gradient);
     } else {
-        ool_set(t, slot, ool_pointwise(t, "add", (enum ool_dtype)(*slot)->dtype, OOL_T(*slot, *gradient)));
+        ool_set(t, slot,
+                ool_pointwise(t, "add", (enum ool_dtype)(*slot)->dtype, OOL_T(*slot, *gradient)));
     }
 }
 
@@ -182,7 +183,8 @@ static void mark_gradient(struct ool_tape *t, const struct ool_tensor *grad)
 }
 
 /* A leaf's gradient: taken over, cloned into the leaf's layout, or added to the one that is there. */
-static void accumulate_leaf(struct ool_tape *t, struct ool_tensor *leaf, struct ool_tensor *gradient)
+static void accumulate_leaf(struct ool_tape *t, struct ool_tensor *leaf,
+                            struct ool_tensor *gradient)
 {
     struct ool_tensor *grad = NULL;
 

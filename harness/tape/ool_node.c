@@ -19,7 +19,8 @@ void ool_node_free_arrays(struct ool_node *node)
     node->outputs = &node->one_output;
 }
 
-static struct ool_node *node_new(struct ool_tape *t, const struct ool_node_class *class, uint32_t n_edges)
+static struct ool_node *node_new(struct ool_tape *t, const struct ool_node_class *class,
+                                 uint32_t n_edges)
 {
     struct ool_node *node = ool_node_take(t);
 
@@ -66,8 +67,8 @@ struct ool_node *ool_accumulator(struct ool_tape *t, struct ool_tensor *leaf)
     leaf->refs++;
     leaf->accumulate = node;
     node->n_outputs = 1;
-    node->one_output =
-        (struct ool_node_output){.dtype = leaf->dtype, .n_dims = leaf->n_dims, .place = leaf->place};
+    node->one_output = (struct ool_node_output){
+        .dtype = leaf->dtype, .n_dims = leaf->n_dims, .place = leaf->place};
     memcpy(node->one_output.shape, leaf->shape, sizeof leaf->shape);
     return node;
 }
@@ -83,7 +84,8 @@ bool ool_wants_grad(const struct ool_tape *t, int n, struct ool_tensor *const *i
     return false;
 }
 
-struct ool_node *ool_node_blank(struct ool_tape *t, const struct ool_node_class *class, uint32_t n_edges)
+struct ool_node *ool_node_blank(struct ool_tape *t, const struct ool_node_class *class,
+                                uint32_t n_edges)
 {
     struct ool_node *node = node_new(t, class, n_edges);
 
@@ -178,7 +180,8 @@ void ool_node_save(struct ool_tape *t, struct ool_node *node, struct ool_tensor 
         save(t, node, x, false);
 }
 
-void ool_node_save_if(struct ool_tape *t, struct ool_node *node, bool condition, struct ool_tensor *x)
+void ool_node_save_if(struct ool_tape *t, struct ool_node *node, bool condition,
+                      struct ool_tensor *x)
 {
     ool_node_save(t, node, condition ? x : NULL);
 }
@@ -193,7 +196,8 @@ struct ool_tensor *ool_saved(struct ool_tape *t, struct ool_node *node, int slot
 {
     if (t->failed || (uint32_t)slot >= node->n_saved)
         return NULL;
-    return node->saved[slot].unpacked != NULL ? node->saved[slot].unpacked : node->saved[slot].tensor;
+    return node->saved[slot].unpacked != NULL ? node->saved[slot].unpacked
+                                              : node->saved[slot].tensor;
 }
 
 void ool_node_output(struct ool_tape *t, struct ool_node *node, struct ool_tensor *y)
@@ -213,8 +217,8 @@ void ool_node_output(struct ool_tape *t, struct ool_node *node, struct ool_tenso
         form[0] = node->one_output;
         node->outputs = form;
         node->outputs_capacity = capacity;
-    } else if (node->n_outputs > 0 && !ool_grow(&node->outputs, &node->outputs_capacity,
-                                                node->n_outputs, sizeof *form)) {
+    } else if (node->n_outputs > 0 &&
+               !ool_grow(&node->outputs, &node->outputs_capacity, node->n_outputs, sizeof *form)) {
         ool_fail(t, OOL_E_HOST_OOM, "no memory for the tape");
         return;
     }

@@ -145,10 +145,12 @@ static int64_t output_vector(const struct iterator *it, const struct ool_tensor 
     return vector;
 }
 
-static void configure(const struct ool_tape *t, const struct iterator *it, const struct ool_tensor *x,
-                      const struct ool_reduce_kernel *kernel, struct ool_reduce_scratch *scratch)
+static void configure(const struct ool_tape *t, const struct iterator *it,
+                      const struct ool_tensor *x, const struct ool_reduce_kernel *kernel,
+                      struct ool_reduce_scratch *scratch)
 {
-    int64_t outputs = 1, inputs = 1, dim0, dim1, vector = 1, bw, bh, width, height, most, values, grid;
+    int64_t outputs = 1, inputs = 1, dim0, dim1, vector = 1, bw, bh, width, height, most, values,
+            grid;
     int64_t step_input = 1, step_output, target, ctas;
     int64_t element = (int64_t)ool_dtype_bytes((enum ool_dtype)x->dtype), fastest = element;
     bool fast = true, across_warps;
@@ -250,8 +252,8 @@ static void emit(struct ool_tape *t, const struct iterator *it, const struct ool
     }
 }
 
-void ool_reduce_emit(struct ool_tape *t, const struct ool_tensor *x, uint32_t dims, uint32_t out_bytes,
-                     const struct ool_reduce_kernel *kernel)
+void ool_reduce_emit(struct ool_tape *t, const struct ool_tensor *x, uint32_t dims,
+                     uint32_t out_bytes, const struct ool_reduce_kernel *kernel)
 {
     struct iterator it;
     uint32_t buffer = OOL_NONE;

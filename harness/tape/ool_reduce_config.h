@@ -17,7 +17,7 @@ struct ool_reduce_scratch {
 };
 
 /* Makes and frees what a reduction of @x over @dims (a bit mask) needs beside its output. */
-void ool_reduce_emit(struct ool_tape *t, const struct ool_tensor *x, uint32_t dims, uint32_t out_bytes,
-                     const struct ool_reduce_kernel *kernel);
+void ool_reduce_emit(struct ool_tape *t, const struct ool_tensor *x, uint32_t dims,
+                     uint32_t out_bytes, const struct ool_reduce_kernel *kernel);
 
 #endif

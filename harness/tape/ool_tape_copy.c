@@ -3,8 +3,8 @@
  */
 #include "ool_tape_internal.h"
 
-static void copy_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                          struct ool_tensor **out)
+static void copy_backward(struct ool_tape *t, struct ool_node *node,
+                          struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     (void)t;
     (void)node;
@@ -13,8 +13,8 @@ static void copy_backward(struct ool_tape *t, struct ool_node *node, struct ool_
 static const struct ool_node_class clone_class = {"CloneBackward0", copy_backward, NULL};
 
 /* grad.to(the dtype and device that x had) */
-static void to_copy_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                             struct ool_tensor **out)
+static void to_copy_backward(struct ool_tape *t, struct ool_node *node,
+                             struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *x;
 

@@ -24,9 +24,7 @@ static bool parse(const char *equation, struct label *labels, char order[3][OOL_
     static const char *const ends[] = {",", "->", ""};
 
     for (int i = 0; i < LABELS; i++)
-        labels[i] = (struct label){
-            {ABSENT, ABSENT, ABSENT}
-        };
+        labels[i] = (struct label){{ABSENT, ABSENT, ABSENT}};
     for (int part = 0; part < 3; part++) {
         int n = 0;
 

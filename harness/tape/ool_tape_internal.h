@@ -144,8 +144,7 @@ struct ool_node {
     struct ool_node *next; /* in the pool */
 };
 
-/* --- arguments
- * ------------------------------------------------------------------------------------ */
+/* --- arguments --- */
 
 /* An array of tensors as two arguments: count, pointers. Entries may be NULL. */
 #define OOL_T(...)                                                                     \
@@ -179,8 +178,7 @@ struct ool_frame {
 struct ool_frame ool_frame_open(struct ool_tape *t);
 void ool_frame_close(struct ool_tape *t, struct ool_frame frame);
 
-/* --- making tensors
- * ------------------------------------------------------------------------------- */
+/* --- making tensors --- */
 
 /* A floating tensor with storage of its own. @strides NULL = contiguous. */
 struct ool_tensor *ool_make(struct ool_tape *t, enum ool_dtype dtype, enum ool_place place,
@@ -218,8 +216,7 @@ enum ool_dtype ool_accumulate_type(enum ool_dtype dtype); /* f32 for 16-bit floa
 /* Element count; UINT64_MAX-safe: fails the tape on overflow and gives 0. */
 uint64_t ool_bytes_of(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape);
 
-/* --- scratch
- * -------------------------------------------------------------------------------------- */
+/* --- scratch --- */
 
 /* A block of the device that is no tensor. Returns its storage; 0 bytes make nothing (OOL_NONE). */
 uint32_t ool_scratch(struct ool_tape *t, uint64_t bytes);
@@ -241,8 +238,7 @@ void ool_cublaslt(struct ool_tape *t);   /* addmm with the bias in the epilogue 
 void ool_cublas_end(struct ool_tape *t); /* after the call: releases that free it every time */
 void ool_cublaslt_end(struct ool_tape *t);
 
-/* --- nodes
- * ---------------------------------------------------------------------------------------- */
+/* --- nodes --- */
 
 bool ool_wants_grad(const struct ool_tape *t, int n, struct ool_tensor *const *inputs);
 /* NULL if grad mode is off or no input requires grad; edge i leads to input i. */
@@ -265,8 +261,7 @@ struct ool_tensor *ool_saved(struct ool_tape *t, struct ool_node *node, int slot
 void ool_node_drop(struct ool_tape *t, struct ool_node *node);
 void ool_node_release(struct ool_tape *t, struct ool_node *node); /* its saved tensors */
 
-/* --- operators that backward formulas share
- * -------------------------------------------------------- */
+/* --- operators that backward formulas share --- */
 
 /* sum over the dims that were broadcast, so that grad gets @like's shape; x itself if equal. */
 struct ool_tensor *ool_sum_to(struct ool_tape *t, struct ool_tensor *x, int n_dims,
@@ -285,15 +280,13 @@ void ool_accumulate_into(struct ool_tape *t, struct ool_tensor *x, struct ool_te
 struct ool_tensor *ool_mm_raw(struct ool_tape *t, struct ool_tensor *a, struct ool_tensor *b);
 struct ool_tensor *ool_bmm_raw(struct ool_tape *t, struct ool_tensor *a, struct ool_tensor *b);
 
-/* --- dropout
- * -------------------------------------------------------------------------------------- */
+/* --- dropout --- */
 
 /* native_dropout(x, p): the result; *mask gets the boolean mask (both floating). No node. */
 struct ool_tensor *ool_native_dropout(struct ool_tape *t, struct ool_tensor *x, double p,
                                       struct ool_tensor **mask);
 
-/* --- autocast
- * ------------------------------------------------------------------------------------- */
+/* --- autocast --- */
 
 /*
  * The casts of an autocast operator's arguments. Call them right to left inside a scope (C++
@@ -315,8 +308,7 @@ struct ool_tensor *ool_cast_lower(struct ool_tape *t,
                                   struct ool_tensor *x); /* x itself if nothing to do; NULL stays */
 struct ool_tensor *ool_cast_f32(struct ool_tape *t, struct ool_tensor *x);
 
-/* --- kernels for replay
- * ----------------------------------------------------------------------------- */
+/* --- kernels for replay --- */
 
 /* One line per operator: emits a kernel operation if the tape's config asks. attributes NULL =
  * none. */
@@ -324,8 +316,7 @@ void ool_kernel_call(struct ool_tape *t, const char *name, const char *attribute
                      struct ool_tensor *const *inputs, int n_outputs,
                      struct ool_tensor *const *outputs);
 
-/* --- the tape itself
- * ---------------------------------------------------------------------------------- */
+/* --- the tape itself --- */
 
 struct ool_slab {
     struct ool_slab *next;

@@ -69,8 +69,8 @@ static struct ool_tensor *sum_kernel(struct ool_tape *t, const char *name, struc
     return y;
 }
 
-struct ool_tensor *ool_sum_dims(struct ool_tape *t, struct ool_tensor *x, uint32_t dims, bool keepdim,
-                                enum ool_dtype dtype)
+struct ool_tensor *ool_sum_dims(struct ool_tape *t, struct ool_tensor *x, uint32_t dims,
+                                bool keepdim, enum ool_dtype dtype)
 {
     struct ool_tensor *y;
 
@@ -80,7 +80,8 @@ struct ool_tensor *ool_sum_dims(struct ool_tape *t, struct ool_tensor *x, uint32
     return ool_finish(t, NULL, y, OOL_T(x));
 }
 
-struct ool_tensor *ool_sum_to(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *shape)
+struct ool_tensor *ool_sum_to(struct ool_tape *t, struct ool_tensor *x, int n_dims,
+                              const int64_t *shape)
 {
     struct ool_tensor *y;
     uint32_t dims = 0;
@@ -108,7 +109,8 @@ struct ool_tensor *ool_sum_to(struct ool_tape *t, struct ool_tensor *x, int n_di
 /* --- gradients -------------------------------------------------------------------------------------------- */
 
 /* node->i: [0] dims, [1] keepdim, [2] n_dims, [3..10] shape of the input */
-static struct ool_tensor *expanded(struct ool_tape *t, struct ool_node *node, struct ool_tensor *grad)
+static struct ool_tensor *expanded(struct ool_tape *t, struct ool_node *node,
+                                   struct ool_tensor *grad)
 {
     struct ool_tensor *y = grad;
 
@@ -126,8 +128,8 @@ static void sum_backward(struct ool_tape *t, struct ool_node *node, struct ool_t
 }
 static const struct ool_node_class sum_class = {"SumBackward1", sum_backward, NULL};
 
-static void mean_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                          struct ool_tensor **out)
+static void mean_backward(struct ool_tape *t, struct ool_node *node,
+                          struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     int64_t n = 1;
 
@@ -135,12 +137,14 @@ static void mean_backward(struct ool_tape *t, struct ool_node *node, struct ool_
         if (((uint32_t)node->i[0] & (1u << i)) != 0)
             n *= node->i[3 + i];
     }
-    OOL_EXPRESSION(t, out[0], ool_binary_scalar(t, OOL_DIV, expanded(t, node, grads[0]), (double)n));
+    OOL_EXPRESSION(t, out[0],
+                   ool_binary_scalar(t, OOL_DIV, expanded(t, node, grads[0]), (double)n));
 }
 static const struct ool_node_class mean_class = {"MeanBackward1", mean_backward, NULL};
 
 /* (2 / (n - 1) * grad) * (x - x.mean(dims)) */
-static struct ool_tensor *var_gradient(struct ool_tape *t, struct ool_node *node, struct ool_tensor *grad)
+static struct ool_tensor *var_gradient(struct ool_tape *t, struct ool_node *node,
+                                       struct ool_tensor *grad)
 {
     struct ool_tensor *x = ool_saved(t, node, 0), *mean, *centred, *scaled = grad;
     uint32_t dims = (uint32_t)node->i[0];
@@ -191,8 +195,8 @@ static struct ool_node *reduction_node(struct ool_tape *t, const struct ool_node
 /* --- reductions -------------------------------------------------------------------------------------------- */
 
 /* Saved: input, result. The gradient goes evenly to all elements that are the largest. */
-static void all_extremum_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                              struct ool_tensor **out)
+static void all_extremum_backward(struct ool_tape *t, struct ool_node *node,
+                                  struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *x = ool_saved(t, node, 0), *y = ool_saved(t, node, 1);
     struct ool_tensor *x_nan = NULL, *y_nan = NULL, *mask = NULL;
@@ -211,8 +215,9 @@ static void all_extremum_backward(struct ool_tape *t, struct ool_node *node, str
 static const struct ool_node_class all_max_class = {"MaxBackward1", all_extremum_backward, NULL};
 static const struct ool_node_class all_min_class = {"MinBackward1", all_extremum_backward, NULL};
 
-static struct ool_tensor *reduce_extremum(struct ool_tape *t, enum ool_reduction op, struct ool_tensor *x,
-                                          uint32_t dims, bool keepdim, bool all)
+static struct ool_tensor *reduce_extremum(struct ool_tape *t, enum ool_reduction op,
+                                          struct ool_tensor *x, uint32_t dims, bool keepdim,
+                                          bool all)
 {
     struct ool_reduce_kernel kernel = {.element_bytes = 16, .vt0 = 4, .input_vector = 4};
     bool max = op == OOL_MAX;
@@ -240,8 +245,8 @@ static struct ool_tensor *reduce_extremum(struct ool_tape *t, enum ool_reduction
     return y;
 }
 
-static struct ool_tensor *reduce_plain(struct ool_tape *t, enum ool_reduction op, struct ool_tensor *x,
-                                       uint32_t dims, bool keepdim)
+static struct ool_tensor *reduce_plain(struct ool_tape *t, enum ool_reduction op,
+                                       struct ool_tensor *x, uint32_t dims, bool keepdim)
 {
     struct ool_reduce_kernel kernel = {.element_bytes = 16, .vt0 = 4, .input_vector = 4};
     struct ool_node *node = NULL;
@@ -269,8 +274,8 @@ static struct ool_tensor *reduce_plain(struct ool_tape *t, enum ool_reduction op
     return ool_finish(t, node, y, OOL_T(x));
 }
 
-static struct ool_tensor *reduce_sum(struct ool_tape *t, enum ool_reduction op, struct ool_tensor *x,
-                                     uint32_t dims, bool keepdim)
+static struct ool_tensor *reduce_sum(struct ool_tape *t, enum ool_reduction op,
+                                     struct ool_tensor *x, uint32_t dims, bool keepdim)
 {
     bool mean = op == OOL_MEAN;
     enum ool_dtype dtype = ool_dtype(x);
@@ -286,8 +291,8 @@ static struct ool_tensor *reduce_sum(struct ool_tape *t, enum ool_reduction op, 
     return ool_finish(t, node, y, OOL_T(x));
 }
 
-struct ool_tensor *ool_reduce(struct ool_tape *t, enum ool_reduction op, struct ool_tensor *x, int dim,
-                              bool keepdim)
+struct ool_tensor *ool_reduce(struct ool_tape *t, enum ool_reduction op, struct ool_tensor *x,
+                              int dim, bool keepdim)
 {
     uint32_t dims;
     bool all = dim == OOL_ALL_DIMS;
@@ -314,7 +319,8 @@ struct ool_tensor *ool_reduce(struct ool_tape *t, enum ool_reduction op, struct 
 /* --- softmax --------------------------------------------------------------------------------------------------- */
 
 /* The kernel reads contiguous memory. Returns x or a copy that the caller drops. */
-static struct ool_tensor *readable(struct ool_tape *t, struct ool_tensor *x, struct ool_tensor **copy)
+static struct ool_tensor *readable(struct ool_tape *t, struct ool_tensor *x,
+                                   struct ool_tensor **copy)
 {
     *copy = NULL;
     if (x == NULL || ool_is_contiguous(x))
@@ -325,8 +331,8 @@ static struct ool_tensor *readable(struct ool_tape *t, struct ool_tensor *x, str
     return *copy;
 }
 
-static void softmax_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                             struct ool_tensor **out)
+static void softmax_backward(struct ool_tape *t, struct ool_node *node,
+                             struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *result = ool_saved(t, node, 0), *product, *x, *copy;
     char text[32];
@@ -356,10 +362,11 @@ static void log_softmax_backward(struct ool_tape *t, struct ool_node *node,
     ool_drop(t, copy);
     out[0] = x;
 }
-static const struct ool_node_class log_softmax_class = {"LogSoftmaxBackward0", log_softmax_backward, NULL};
+static const struct ool_node_class log_softmax_class = {"LogSoftmaxBackward0", log_softmax_backward,
+                                                        NULL};
 
-static struct ool_tensor *softmax_kernel(struct ool_tape *t, bool log, struct ool_tensor *x, int dim,
-                                         enum ool_dtype dtype)
+static struct ool_tensor *softmax_kernel(struct ool_tape *t, bool log, struct ool_tensor *x,
+                                         int dim, enum ool_dtype dtype)
 {
     struct ool_node *node = ool_node_make(t, log ? &log_softmax_class : &softmax_class, OOL_T(x));
     struct ool_tensor *y, *in, *copy;
@@ -410,7 +417,8 @@ struct ool_tensor *ool_softmax(struct ool_tape *t, struct ool_tensor *x, int dim
     return softmax_as(t, false, x, dim, softmax_type(t, x));
 }
 
-struct ool_tensor *ool_softmax_to(struct ool_tape *t, struct ool_tensor *x, int dim, enum ool_dtype dtype)
+struct ool_tensor *ool_softmax_to(struct ool_tape *t, struct ool_tensor *x, int dim,
+                                  enum ool_dtype dtype)
 {
     return softmax_as(t, false, x, dim, dtype);
 }

@@ -57,7 +57,8 @@ static bool infer_shape(int64_t numel, int n_dims, const int64_t *asked, int64_t
 }
 
 /* Strides of @x seen as @shape, without a copy; false if that is impossible. */
-static bool view_strides(const struct ool_tensor *x, int n_dims, const int64_t *shape, int64_t *strides)
+static bool view_strides(const struct ool_tensor *x, int n_dims, const int64_t *shape,
+                         int64_t *strides)
 {
     int64_t base, tensor_numel = 1, view_numel = 1;
     int view_dim = n_dims - 1;
@@ -88,15 +89,16 @@ static bool view_strides(const struct ool_tensor *x, int n_dims, const int64_t *
     return view_dim == -1 || x->n_dims == 0;
 }
 
-static void view_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                          struct ool_tensor **out)
+static void view_backward(struct ool_tape *t, struct ool_node *node,
+                          struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     out[0] = ool_reshape(t, grads[0], (int)node->i[0], &node->i[1]);
 }
 static const struct ool_node_class view_class = {"ViewBackward0", view_backward, NULL};
 static const struct ool_node_class unsafe_view_class = {"UnsafeViewBackward0", view_backward, NULL};
 
-struct ool_tensor *ool_view(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *asked)
+struct ool_tensor *ool_view(struct ool_tape *t, struct ool_tensor *x, int n_dims,
+                            const int64_t *asked)
 {
     int64_t shape[OOL_MAX_DIMS], strides[OOL_MAX_DIMS];
 
@@ -106,7 +108,8 @@ struct ool_tensor *ool_view(struct ool_tape *t, struct ool_tensor *x, int n_dims
         return ool_fail(t, OOL_E_COMBINATION, "view: the sizes do not fit %lld elements",
                         (long long)ool_numel(x));
     if (!view_strides(x, n_dims, shape, strides))
-        return ool_fail(t, OOL_E_COMBINATION, "view: the strides do not allow it, reshape would copy");
+        return ool_fail(t, OOL_E_COMBINATION,
+                        "view: the strides do not allow it, reshape would copy");
     return tracked(t, view_node(t, &view_class, x), x,
                    ool_make_view(t, x, n_dims, shape, strides, x->offset));
 }
@@ -119,7 +122,8 @@ struct ool_tensor *ool_unsafe_view(struct ool_tape *t, struct ool_tensor *x, int
 
     if (!ool_usable(t, OOL_T(x)))
         return NULL;
-    if (!infer_shape(ool_numel(x), n_dims, asked, shape) || !view_strides(x, n_dims, shape, strides))
+    if (!infer_shape(ool_numel(x), n_dims, asked, shape) ||
+        !view_strides(x, n_dims, shape, strides))
         return ool_fail(t, OOL_E_COMBINATION, "view: the sizes or strides do not fit");
     node = view_node(t, &unsafe_view_class, x);
     return ool_finish(t, node, ool_make_view(t, x, n_dims, shape, strides, x->offset), OOL_T(x));
@@ -153,7 +157,8 @@ static void transpose_backward(struct ool_tape *t, struct ool_node *node,
 {
     out[0] = ool_transpose(t, grads[0], (int)node->i[VIEW_ARGS], (int)node->i[VIEW_ARGS + 1]);
 }
-static const struct ool_node_class transpose_class = {"TransposeBackward0", transpose_backward, NULL};
+static const struct ool_node_class transpose_class = {"TransposeBackward0", transpose_backward,
+                                                      NULL};
 
 struct ool_tensor *ool_transpose(struct ool_tape *t, struct ool_tensor *x, int dim0, int dim1)
 {
@@ -191,7 +196,8 @@ static void permute_backward(struct ool_tape *t, struct ool_node *node,
 }
 static const struct ool_node_class permute_class = {"PermuteBackward0", permute_backward, NULL};
 
-struct ool_tensor *ool_permute(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *dims)
+struct ool_tensor *ool_permute(struct ool_tape *t, struct ool_tensor *x, int n_dims,
+                               const int64_t *dims)
 {
     int64_t shape[OOL_MAX_DIMS], strides[OOL_MAX_DIMS];
     unsigned seen = 0;
@@ -237,8 +243,8 @@ static struct ool_tensor *part_gradient(struct ool_tape *t, struct ool_node *nod
     return x;
 }
 
-static void part_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                          struct ool_tensor **out)
+static void part_backward(struct ool_tape *t, struct ool_node *node,
+                          struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     out[0] = part_gradient(t, node, grads[0]);
 }
@@ -283,9 +289,9 @@ struct ool_tensor *ool_slice(struct ool_tape *t, struct ool_tensor *x, int dim, 
     node = part_node(t, &slice_class, x, dim, start, end);
     memcpy(shape, x->shape, sizeof shape);
     shape[dim] = end - start;
-    return tracked(t, node, x,
-                   ool_make_view(t, x, x->n_dims, shape, x->strides,
-                                 x->offset + start * x->strides[dim]));
+    return tracked(
+        t, node, x,
+        ool_make_view(t, x, x->n_dims, shape, x->strides, x->offset + start * x->strides[dim]));
 }
 
 struct ool_tensor *ool_select(struct ool_tape *t, struct ool_tensor *x, int dim, int64_t index)
@@ -315,8 +321,8 @@ struct ool_tensor *ool_select(struct ool_tape *t, struct ool_tensor *x, int dim,
 }
 
 /* cat of the parts' gradients; zeros for parts without one */
-static void split_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                           struct ool_tensor **out)
+static void split_backward(struct ool_tape *t, struct ool_node *node,
+                           struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     struct ool_tensor *parts[64], *zeros[64] = {NULL};
     const struct ool_tensor *some = NULL;
@@ -330,8 +336,9 @@ static void split_backward(struct ool_tape *t, struct ool_node *node, struct ool
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         parts[i] = grads[i];
         if (parts[i] == NULL) {
-            ool_set(t, &zeros[i], ool_zeros(t, (enum ool_dtype)some->dtype, node->outputs[i].n_dims,
-                                            node->outputs[i].shape));
+            ool_set(t, &zeros[i],
+                    ool_zeros(t, (enum ool_dtype)some->dtype, node->outputs[i].n_dims,
+                              node->outputs[i].shape));
             parts[i] = zeros[i];
         }
     }
@@ -369,7 +376,8 @@ int ool_split(struct ool_tape *t, struct ool_tensor *x, int64_t size, int dim,
 
         memcpy(shape, x->shape, sizeof shape);
         shape[dim] = total - start < size ? total - start : size;
-        part = ool_make_view(t, x, x->n_dims, shape, x->strides, x->offset + start * x->strides[dim]);
+        part =
+            ool_make_view(t, x, x->n_dims, shape, x->strides, x->offset + start * x->strides[dim]);
         if (part == NULL)
             return 0;
         if (!x->inference) {
@@ -406,7 +414,8 @@ static void unsqueeze_backward(struct ool_tape *t, struct ool_node *node,
 {
     out[0] = ool_squeeze(t, grads[0], (int)node->i[VIEW_ARGS]);
 }
-static const struct ool_node_class unsqueeze_class = {"UnsqueezeBackward0", unsqueeze_backward, NULL};
+static const struct ool_node_class unsqueeze_class = {"UnsqueezeBackward0", unsqueeze_backward,
+                                                      NULL};
 
 struct ool_tensor *ool_unsqueeze(struct ool_tape *t, struct ool_tensor *x, int dim)
 {
@@ -468,14 +477,15 @@ struct ool_tensor *ool_squeeze(struct ool_tape *t, struct ool_tensor *x, int dim
     return tracked(t, node, x, ool_make_view(t, x, n, shape, strides, x->offset));
 }
 
-static void expand_backward(struct ool_tape *t, struct ool_node *node, struct ool_tensor *const *grads,
-                            struct ool_tensor **out)
+static void expand_backward(struct ool_tape *t, struct ool_node *node,
+                            struct ool_tensor *const *grads, struct ool_tensor **out)
 {
     out[0] = ool_sum_to(t, grads[0], (int)node->i[0], &node->i[1]);
 }
 static const struct ool_node_class expand_class = {"ExpandBackward0", expand_backward, NULL};
 
-struct ool_tensor *ool_expand(struct ool_tape *t, struct ool_tensor *x, int n_dims, const int64_t *asked)
+struct ool_tensor *ool_expand(struct ool_tape *t, struct ool_tensor *x, int n_dims,
+                              const int64_t *asked)
 {
     int64_t shape[OOL_MAX_DIMS], strides[OOL_MAX_DIMS];
     int offset;

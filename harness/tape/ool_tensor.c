@@ -269,8 +269,8 @@ void ool_done(struct ool_tape *t, int n, struct ool_tensor *const *tensors)
     }
 }
 
-struct ool_tensor *ool_finish(struct ool_tape *t, struct ool_node *node, struct ool_tensor *y, int n,
-                              struct ool_tensor *const *tensors)
+struct ool_tensor *ool_finish(struct ool_tape *t, struct ool_node *node, struct ool_tensor *y,
+                              int n, struct ool_tensor *const *tensors)
 {
     ool_node_output(t, node, y);
     ool_node_drop(t, node); /* from now on its outputs own it */
@@ -419,7 +419,8 @@ bool ool_is_leaf(const struct ool_tensor *x)
 
 /* --- factories -------------------------------------------------------------------------------------------------- */
 
-struct ool_tensor *ool_empty(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape)
+struct ool_tensor *ool_empty(struct ool_tape *t, enum ool_dtype dtype, int n_dims,
+                             const int64_t *shape)
 {
     return ool_make(t, dtype, OOL_PLACE_DEVICE, n_dims, shape, NULL);
 }
@@ -453,7 +454,8 @@ static struct ool_tensor *filled(struct ool_tape *t, struct ool_tensor *y, const
     return y;
 }
 
-struct ool_tensor *ool_zeros(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape)
+struct ool_tensor *ool_zeros(struct ool_tape *t, enum ool_dtype dtype, int n_dims,
+                             const int64_t *shape)
 {
     return filled(t, ool_empty(t, dtype, n_dims, shape), "value=0");
 }
@@ -463,7 +465,8 @@ struct ool_tensor *ool_zeros_like(struct ool_tape *t, struct ool_tensor *x)
     return filled(t, ool_empty_like(t, x), "value=0");
 }
 
-struct ool_tensor *ool_ones(struct ool_tape *t, enum ool_dtype dtype, int n_dims, const int64_t *shape)
+struct ool_tensor *ool_ones(struct ool_tape *t, enum ool_dtype dtype, int n_dims,
+                            const int64_t *shape)
 {
     return filled(t, ool_empty(t, dtype, n_dims, shape), "value=1");
 }
@@ -499,8 +502,8 @@ static struct ool_tensor *named(struct ool_tape *t, const char *name, enum ool_c
     return ool_hold(t, x);
 }
 
-struct ool_tensor *ool_parameter(struct ool_tape *t, const char *name, enum ool_dtype dtype, int n_dims,
-                                 const int64_t *shape)
+struct ool_tensor *ool_parameter(struct ool_tape *t, const char *name, enum ool_dtype dtype,
+                                 int n_dims, const int64_t *shape)
 {
     struct ool_tensor *x = named(t, name, OOL_CATEGORY_PARAMETER, dtype, n_dims, shape);
 
@@ -508,8 +511,8 @@ struct ool_tensor *ool_parameter(struct ool_tape *t, const char *name, enum ool_
     return x;
 }
 
-struct ool_tensor *ool_buffer(struct ool_tape *t, const char *name, enum ool_dtype dtype, int n_dims,
-                              const int64_t *shape)
+struct ool_tensor *ool_buffer(struct ool_tape *t, const char *name, enum ool_dtype dtype,
+                              int n_dims, const int64_t *shape)
 {
     return named(t, name, OOL_CATEGORY_BUFFER, dtype, n_dims, shape);
 }

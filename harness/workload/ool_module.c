@@ -505,8 +505,7 @@ struct ool_tensor *ool_run_blocks(struct ool_net *net, struct ool_module *const 
     return ool_return(t, &inputs[0]);
 }
 
-/* --- inputs
- * ---------------------------------------------------------------------------------------- */
+/* --- inputs --- */
 
 void ool_input(struct ool_net *net, struct ool_tensor **variable, enum ool_dtype dtype, int n_dims,
                const int64_t *shape)

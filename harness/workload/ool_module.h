@@ -168,8 +168,7 @@ void ool_net_drop(struct ool_net *net, struct ool_module *module);
  * tied ones once. The array is the net's. */
 struct ool_tensor **ool_net_parameters(struct ool_net *net, size_t *n);
 
-/* --- building
- * --------------------------------------------------------------------------------------- */
+/* --- building --- */
 
 struct ool_module *ool_module_add(struct ool_net *net, struct ool_module *parent, const char *name,
                                   int64_t index);
@@ -186,8 +185,7 @@ struct ool_param *ool_buffer_add(struct ool_net *net, struct ool_module *module,
 /* module.weight = other.weight: the module's own weight is freed (both are params[0]). */
 void ool_module_tie(struct ool_net *net, struct ool_module *module, struct ool_module *other);
 
-/* --- running
- * ----------------------------------------------------------------------------------------- */
+/* --- running --- */
 
 /* Around a module's forward: its path; with cpu_offload the weights of a block (or of another child
  * of the model) come to the device and go again; the hook of a block. leave() hands @result
@@ -225,8 +223,7 @@ struct ool_tensor *ool_run_core(struct ool_net *net, struct ool_module *block,
                                 ool_attention_core *core, struct ool_tensor *const *inputs,
                                 struct ool_tensor **weights);
 
-/* --- inputs
- * ------------------------------------------------------------------------------------------- */
+/* --- inputs --- */
 
 /* variable = torch.empty(shape), of the category input. */
 void ool_input(struct ool_net *net, struct ool_tensor **variable, enum ool_dtype dtype, int n_dims,

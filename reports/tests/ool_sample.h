@@ -109,15 +109,15 @@ static inline bool sample_results(struct ool_results *results)
         enum ool_pass pass;
         double flops;
     } rows[] = {
-        {"big/llama", "batch=4", "",              40 * SAMPLE_GIB, OOL_EFFECT_NONE,     OOL_PASS,      0},
+        {"big/llama", "batch=4", "", 40 * SAMPLE_GIB, OOL_EFFECT_NONE, OOL_PASS, 0},
         {"big/llama", "batch=4", "checkpointing", 12 * SAMPLE_GIB, OOL_EFFECT_RESOLVES, OOL_PASS,
-         0.33                                                                                           },
-        {"big/llama", "batch=4", "sdpa",          20 * SAMPLE_GIB, OOL_EFFECT_RESOLVES, OOL_PASS,      0},
-        {"big/llama", "batch=4", "amp",           41 * SAMPLE_GIB, OOL_EFFECT_WORSE,    OOL_FAIL,      0},
-        {"small",     "",        "",              3 << 20,         OOL_EFFECT_NONE,     OOL_PASS,      0},
-        {"small",     "",        "empty-cache",   3 << 20,         OOL_EFFECT_INERT,    OOL_PASS,      0},
-        {"small",     "",        "lora",          0,               OOL_EFFECT_NONE,     OOL_PASS_NONE, 0},
-        {"small",     "",        "sgd",           0,               OOL_EFFECT_NONE,     OOL_FAIL,      0},
+         0.33},
+        {"big/llama", "batch=4", "sdpa", 20 * SAMPLE_GIB, OOL_EFFECT_RESOLVES, OOL_PASS, 0},
+        {"big/llama", "batch=4", "amp", 41 * SAMPLE_GIB, OOL_EFFECT_WORSE, OOL_FAIL, 0},
+        {"small", "", "", 3 << 20, OOL_EFFECT_NONE, OOL_PASS, 0},
+        {"small", "", "empty-cache", 3 << 20, OOL_EFFECT_INERT, OOL_PASS, 0},
+        {"small", "", "lora", 0, OOL_EFFECT_NONE, OOL_PASS_NONE, 0},
+        {"small", "", "sgd", 0, OOL_EFFECT_NONE, OOL_FAIL, 0},
     };
 
     ool_results_init(results);

@@ -10,21 +10,22 @@ static void test_escape(void **state)
     static const struct {
         const char *text, *attribute, *element;
     } rows[] = {
-        {"plain",                                  "plain",                                   "plain"                   },
-        {"<a href=\"x\">&]]>",                     "&lt;a href=&quot;x&quot;&gt;&amp;]]&gt;",
-         "&lt;a href=\"x\"&gt;&amp;]]&gt;"                                                                              },
-        {"a\tb\nc\rd",                             "a&#9;b&#10;c&#13;d",                      "a\tb\nc&#13;d"           },
-        {"\x1B[31mred\x1B[0m",                     "red",                                     "red"                     },
+        {"plain", "plain", "plain"},
+        {"<a href=\"x\">&]]>", "&lt;a href=&quot;x&quot;&gt;&amp;]]&gt;",
+         "&lt;a href=\"x\"&gt;&amp;]]&gt;"},
+        {"a\tb\nc\rd", "a&#9;b&#10;c&#13;d", "a\tb\nc&#13;d"},
+        {"\x1B[31mred\x1B[0m", "red", "red"},
         {"\x1B"
-         "x\x01\x7F",                     "\\x1Bx\\x01\x7F",                         "\\x1Bx\\x01\x7F"         },
+         "x\x01\x7F",
+         "\\x1Bx\\x01\x7F", "\\x1Bx\\x01\x7F"},
         {"\xC3\xA4 \xE2\x96\x88 \xF0\x9F\x98\x80", "\xC3\xA4 \xE2\x96\x88 \xF0\x9F\x98\x80",
-         "\xC3\xA4 \xE2\x96\x88 \xF0\x9F\x98\x80"                                                                       },
-        {"\xC3",                                   "\xEF\xBF\xBD",                            "\xEF\xBF\xBD"            },
-        {"\xC0\xAF",                               "\xEF\xBF\xBD\xEF\xBF\xBD",                "\xEF\xBF\xBD\xEF\xBF\xBD"},
-        {"\xED\xA0\x80",                           "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD",
-         "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"                                                                         },
-        {"\xEF\xBF\xBE",                           "\\xFFFE",                                 "\\xFFFE"                 },
-        {"\xF5\x80",                               "\xEF\xBF\xBD\xEF\xBF\xBD",                "\xEF\xBF\xBD\xEF\xBF\xBD"},
+         "\xC3\xA4 \xE2\x96\x88 \xF0\x9F\x98\x80"},
+        {"\xC3", "\xEF\xBF\xBD", "\xEF\xBF\xBD"},
+        {"\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD",
+         "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"\xEF\xBF\xBE", "\\xFFFE", "\\xFFFE"},
+        {"\xF5\x80", "\xEF\xBF\xBD\xEF\xBF\xBD", "\xEF\xBF\xBD\xEF\xBF\xBD"},
     };
 
     (void)state;

@@ -105,10 +105,7 @@ static void test_grid(void **state)
 
 static void test_cells_that_need_quotes(void **state)
 {
-    static const struct ool_column columns[] = {
-        {"a,b", false},
-        {"n",   true }
-    };
+    static const struct ool_column columns[] = {{"a,b", false}, {"n", true}};
     struct ool_cells cells;
     struct ool_text text;
 

@@ -97,11 +97,11 @@ static void the_threshold_keeps(void **state)
         const char *conf;
         uint64_t kept;
     } rows[] = {
-        {"",                                                     0               },
-        {"release_threshold:0",                                  0               },
-        {"release_threshold:1MiB",                               MIB(32)         },
-        {"release_threshold:100MiB",                             MIB(128)        },
-        {"release_threshold:max,opportunistic:False",            GIB(1) - MIB(32)},
+        {"", 0},
+        {"release_threshold:0", 0},
+        {"release_threshold:1MiB", MIB(32)},
+        {"release_threshold:100MiB", MIB(128)},
+        {"release_threshold:max,opportunistic:False", GIB(1) - MIB(32)},
         {"internal_dependencies:False,release_threshold:992MiB", GIB(1) - MIB(32)},
     };
 
@@ -271,15 +271,8 @@ static void torch_says_what_was_recorded(void **state)
     static const struct {
         const char *version;
         bool told;
-    } rows[] = {
-        {"2.2",  true },
-        {"2.4",  false},
-        {"2.6",  false},
-        {"2.8",  false},
-        {"2.11", true },
-        {"2.13", true },
-        {"2.15", true }
-    };
+    } rows[] = {{"2.2", true},  {"2.4", false}, {"2.6", false}, {"2.8", false},
+                {"2.11", true}, {"2.13", true}, {"2.15", true}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

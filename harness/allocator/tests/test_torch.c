@@ -109,17 +109,17 @@ struct work {
 };
 
 static struct work works[] = {
-    {"default settings",    "2.11", "",                                                             3000},
-    {"expandable segments", "2.11", "expandable_segments:True",                                     3000},
-    {"oversize blocks",     "2.13", "max_split_size_mb:20,max_non_split_rounding_mb:30",            3000},
-    {"both",                "2.11", "expandable_segments:True,max_split_size_mb:32",                3000},
-    {"rounding",            "2.15", "roundup_power2_divisions:[1:4,8:2,>:8]",                       3000},
-    {"garbage collection",  "2.11",
-     "garbage_collection_threshold:0.3,per_process_memory_fraction:0.8",                            3000},
-    {"large pages",         "2.15", "expandable_segments:True,large_segment_size_mb:30",            3000},
-    {"a small reserve",     "2.15", "expandable_segments:True,expandable_segments_reserve:0.3",     3000},
-    {"refusals",            "2.13", "throw_on_cudamalloc_oom:True,per_process_memory_fraction:0.5", 3000},
-    {"an old release",      "2.2",  "roundup_power2_divisions:[1:1,4:2]",                           3000},
+    {"default settings", "2.11", "", 3000},
+    {"expandable segments", "2.11", "expandable_segments:True", 3000},
+    {"oversize blocks", "2.13", "max_split_size_mb:20,max_non_split_rounding_mb:30", 3000},
+    {"both", "2.11", "expandable_segments:True,max_split_size_mb:32", 3000},
+    {"rounding", "2.15", "roundup_power2_divisions:[1:4,8:2,>:8]", 3000},
+    {"garbage collection", "2.11",
+     "garbage_collection_threshold:0.3,per_process_memory_fraction:0.8", 3000},
+    {"large pages", "2.15", "expandable_segments:True,large_segment_size_mb:30", 3000},
+    {"a small reserve", "2.15", "expandable_segments:True,expandable_segments_reserve:0.3", 3000},
+    {"refusals", "2.13", "throw_on_cudamalloc_oom:True,per_process_memory_fraction:0.5", 3000},
+    {"an old release", "2.2", "roundup_power2_divisions:[1:1,4:2]", 3000},
 };
 
 #define N_BLOCKS 64
@@ -153,9 +153,7 @@ static void other_op(struct bed *bed, uint32_t what, uint32_t stream)
 /* OOL_E_HOST_OOM if any call ran short; it goes on with the next one, as a program might. */
 static enum ool_status do_work(struct bed *bed, uint32_t n_ops, uint32_t seed)
 {
-    struct ool_block blocks[N_BLOCKS] = {
-        {NULL, 0, 0, 0, 0}
-    };
+    struct ool_block blocks[N_BLOCKS] = {{NULL, 0, 0, 0, 0}};
     enum ool_status status, all = OOL_OK;
     uint32_t random = seed;
 
@@ -224,12 +222,10 @@ static void an_expandable_block_met_by_a_release(void **state)
         const char *version;
         enum ool_status status;
         const char *line;
-    } rows[] = {
-        {"2.2",  OOL_E_FRAMEWORK, "2525"},
-        {"2.4",  OOL_E_FRAMEWORK, "2586"},
-        {"2.6",  OOL_E_DEV_OOM,   ""    },
-        {"2.11", OOL_E_DEV_OOM,   ""    }
-    };
+    } rows[] = {{"2.2", OOL_E_FRAMEWORK, "2525"},
+                {"2.4", OOL_E_FRAMEWORK, "2586"},
+                {"2.6", OOL_E_DEV_OOM, ""},
+                {"2.11", OOL_E_DEV_OOM, ""}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -318,13 +314,13 @@ static const char refused[] =
 
 /* Recorded with 2.15.0 on a card of 1024 MiB; sizes here are a quarter. */
 static struct text texts[] = {
-    {"a range too small",    "2.15", RESERVE("0.25"),                          10,  90,  range_too_small,                    1, 0},
-    {"larger than the card", "2.15", RESERVE("0.02G"),                         10,  300,
-     "unallocated. expandable_segments is enabled. If",                                                                      1, 0},
-    {"refused beforehand",   "2.15", THROW,                                    150, 150, refused,                            0, 1},
-    {"a limit comes first",  "2.15", THROW ",per_process_memory_fraction:0.5", 100, 50,
-     "is free. 128.00 MiB allowed; Of the",                                                                                  1, 0},
-    {"no limit told",        "2.4",  "",                                       200, 100, " which 56.00 MiB is free. Of the", 1, 0},
+    {"a range too small", "2.15", RESERVE("0.25"), 10, 90, range_too_small, 1, 0},
+    {"larger than the card", "2.15", RESERVE("0.02G"), 10, 300,
+     "unallocated. expandable_segments is enabled. If", 1, 0},
+    {"refused beforehand", "2.15", THROW, 150, 150, refused, 0, 1},
+    {"a limit comes first", "2.15", THROW ",per_process_memory_fraction:0.5", 100, 50,
+     "is free. 128.00 MiB allowed; Of the", 1, 0},
+    {"no limit told", "2.4", "", 200, 100, " which 56.00 MiB is free. Of the", 1, 0},
 };
 
 static void check_text(void **state)

@@ -23,7 +23,8 @@
  * from scratch, frees all, and returns its status: OOL_OK (a retry recovered) or OOL_E_HOST_OOM.
  * After each round no block of the round may be alive. Bounded by @most rounds.
  */
-static inline void ool_test_each_fault(enum ool_status (*body)(void *state), void *state, uint64_t most)
+static inline void ool_test_each_fault(enum ool_status (*body)(void *state), void *state,
+                                       uint64_t most)
 {
     for (int persistent = 0; persistent < 2; persistent++) {
         for (uint64_t n = 0;; n++) {

@@ -8,21 +8,21 @@ struct row {
 };
 
 static struct row rows[] = {
-    {"plain bytes",          "1536",                  OOL_OK,         1536                  },
-    {"binary suffix",        "512MiB",                OOL_OK,         UINT64_C(512) << 20   },
-    {"blank before unit",    "2 GiB",                 OOL_OK,         UINT64_C(2) << 30     },
-    {"fraction",             "1.5GiB",                OOL_OK,         UINT64_C(3) << 29     },
-    {"fraction of a quarter", "0.25KiB",              OOL_OK,         256                   },
-    {"fraction not whole",   "0.1KiB",                OOL_E_SIZE,     0                     },
-    {"half a byte",          "1.5",                   OOL_E_SIZE,     0                     },
-    {"point without digits", "1.GiB",                 OOL_E_SIZE,     0                     },
-    {"decimal suffix",       "80GB",                  OOL_E_SIZE,     0                     },
-    {"unknown unit",         "80Gi",                  OOL_E_SIZE,     0                     },
-    {"negative",             "-1",                    OOL_E_SIZE,     0                     },
-    {"empty",                "",                      OOL_E_SIZE,     0                     },
-    {"largest",              "18446744073709551615",  OOL_OK,         UINT64_MAX            },
-    {"one more",             "18446744073709551616",  OOL_E_OVERFLOW, 0                     },
-    {"wraps 64 bits",        "17179869184GiB",        OOL_E_OVERFLOW, 0                     },
+    {"plain bytes", "1536", OOL_OK, 1536},
+    {"binary suffix", "512MiB", OOL_OK, UINT64_C(512) << 20},
+    {"blank before unit", "2 GiB", OOL_OK, UINT64_C(2) << 30},
+    {"fraction", "1.5GiB", OOL_OK, UINT64_C(3) << 29},
+    {"fraction of a quarter", "0.25KiB", OOL_OK, 256},
+    {"fraction not whole", "0.1KiB", OOL_E_SIZE, 0},
+    {"half a byte", "1.5", OOL_E_SIZE, 0},
+    {"point without digits", "1.GiB", OOL_E_SIZE, 0},
+    {"decimal suffix", "80GB", OOL_E_SIZE, 0},
+    {"unknown unit", "80Gi", OOL_E_SIZE, 0},
+    {"negative", "-1", OOL_E_SIZE, 0},
+    {"empty", "", OOL_E_SIZE, 0},
+    {"largest", "18446744073709551615", OOL_OK, UINT64_MAX},
+    {"one more", "18446744073709551616", OOL_E_OVERFLOW, 0},
+    {"wraps 64 bits", "17179869184GiB", OOL_E_OVERFLOW, 0},
 };
 
 static void check_row(void **state)

@@ -71,20 +71,20 @@ struct change {
 };
 
 static struct change changes[] = {
-    {"nothing",         "",                     "",                                 NULL                 },
-    {"a placement",     "73400320,0,1,0]",      "73400320,0,0,0]",                  "placement"          },
-    {"an offset",       "62914560,0,0,0]",      "62914560,0,0,512]",                "placement"          },
-    {"a failure",       "104857600,0,-1,0]",    "104857600,0,2,0]",                 "here -1"            },
-    {"a message",       "30.00 MiB is free",    "30.01 MiB is free",                "message"            },
-    {"a device call",   "[2,\"F\",0],",         "",                                 "here [\"F\",0]"     },
-    {"a call too many", "[4,\"m\",104857600]]", "[4,\"m\",104857600],[4,\"F\",1]]", "here none"          },
-    {"a retry",         "retries\":1",          "retries\":2",                      "num_alloc_retries"  },
-    {"a peak",          "[[1,1,2,1],",          "[[1,2,2,1],",                      "allocation.all.peak"},
-    {"free bytes",      "\"free\":31457280",    "\"free\":31457279",                "free: recorded"     },
-    {"a stale size",    "\"A\",73400320]",      "\"A\",73400321]",                  "block: recorded"    },
-    {"a state",         "\"A\",73400320]",      "\"P\",73400320]",                  "block: recorded"    },
-    {"a pool",          "\"large\"",            "\"small\"",                        "small pool"         },
-    {"a release",       "\"2.11.0\"",           "\"2.8.0\"",                        "message"            },
+    {"nothing", "", "", NULL},
+    {"a placement", "73400320,0,1,0]", "73400320,0,0,0]", "placement"},
+    {"an offset", "62914560,0,0,0]", "62914560,0,0,512]", "placement"},
+    {"a failure", "104857600,0,-1,0]", "104857600,0,2,0]", "here -1"},
+    {"a message", "30.00 MiB is free", "30.01 MiB is free", "message"},
+    {"a device call", "[2,\"F\",0],", "", "here [\"F\",0]"},
+    {"a call too many", "[4,\"m\",104857600]]", "[4,\"m\",104857600],[4,\"F\",1]]", "here none"},
+    {"a retry", "retries\":1", "retries\":2", "num_alloc_retries"},
+    {"a peak", "[[1,1,2,1],", "[[1,2,2,1],", "allocation.all.peak"},
+    {"free bytes", "\"free\":31457280", "\"free\":31457279", "free: recorded"},
+    {"a stale size", "\"A\",73400320]", "\"A\",73400321]", "block: recorded"},
+    {"a state", "\"A\",73400320]", "\"P\",73400320]", "block: recorded"},
+    {"a pool", "\"large\"", "\"small\"", "small pool"},
+    {"a release", "\"2.11.0\"", "\"2.8.0\"", "message"},
 };
 
 static json_t *changed(const char *from, const char *to)
@@ -139,16 +139,16 @@ static void an_unknown_release_is_skipped(void **state)
 static void broken_traces_are_refused(void **state)
 {
     static const char *const broken[][2] = {
-        {"[\"f\",1]",                         "[\"f\",7]"                },
-        {"[\"f\",1]",                         "[\"f\",-1]"               },
-        {"[\"f\",1]",                         "[\"f\",99999999]"         },
-        {"[\"f\",1]",                         "[\"q\",1]"                },
-        {"[\"f\",1]",                         "17"                       },
-        {"[\"f\",1]",                         "[]"                       },
-        {"[\"c\",0]",                         "[\"c\",1]"                },
-        {"104857600,0,-1,0]",                 "104857600,0,-1,1]"        },
-        {"\"a\",2,",                          "\"r\",2,"                 },
-        {"\"name\"",                          "\"nome\""                 },
+        {"[\"f\",1]", "[\"f\",7]"},
+        {"[\"f\",1]", "[\"f\",-1]"},
+        {"[\"f\",1]", "[\"f\",99999999]"},
+        {"[\"f\",1]", "[\"q\",1]"},
+        {"[\"f\",1]", "17"},
+        {"[\"f\",1]", "[]"},
+        {"[\"c\",0]", "[\"c\",1]"},
+        {"104857600,0,-1,0]", "104857600,0,-1,1]"},
+        {"\"a\",2,", "\"r\",2,"},
+        {"\"name\"", "\"nome\""},
         {"\"total\":104857600,\"context\":0", "\"total\":1,\"context\":2"},
     };
 

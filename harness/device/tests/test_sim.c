@@ -28,18 +28,18 @@ struct row {
 };
 
 static struct row rows[] = {
-    {"one byte takes a page",    MIB(10),     1,                 PAGE      },
-    {"a page less one byte",     MIB(10),     PAGE - 1,          PAGE      },
-    {"exactly a page",           MIB(10),     PAGE,              PAGE      },
-    {"a page and a byte",        MIB(10),     PAGE + 1,          2 * PAGE  },
-    {"the whole card",           MIB(10),     MIB(10),           MIB(10)   },
-    {"one byte too many",        MIB(10),     MIB(10) + 1,       UINT64_MAX},
-    {"rounds beyond an odd end", MIB(10) + 5, MIB(10) + 1,       UINT64_MAX},
-    {"fits below an odd end",    MIB(10) + 5, MIB(10),           MIB(10)   },
-    {"2 to the 60",              MIB(10),     1ULL << 60,        UINT64_MAX},
-    {"largest number",           MIB(10),     UINT64_MAX,        UINT64_MAX},
-    {"largest less a page",      MIB(10),     UINT64_MAX - PAGE, UINT64_MAX},
-    {"zero bytes",               MIB(10),     0,                 0         },
+    {"one byte takes a page", MIB(10), 1, PAGE},
+    {"a page less one byte", MIB(10), PAGE - 1, PAGE},
+    {"exactly a page", MIB(10), PAGE, PAGE},
+    {"a page and a byte", MIB(10), PAGE + 1, 2 * PAGE},
+    {"the whole card", MIB(10), MIB(10), MIB(10)},
+    {"one byte too many", MIB(10), MIB(10) + 1, UINT64_MAX},
+    {"rounds beyond an odd end", MIB(10) + 5, MIB(10) + 1, UINT64_MAX},
+    {"fits below an odd end", MIB(10) + 5, MIB(10), MIB(10)},
+    {"2 to the 60", MIB(10), 1ULL << 60, UINT64_MAX},
+    {"largest number", MIB(10), UINT64_MAX, UINT64_MAX},
+    {"largest less a page", MIB(10), UINT64_MAX - PAGE, UINT64_MAX},
+    {"zero bytes", MIB(10), 0, 0},
 };
 
 static void check_row(void **state)
@@ -184,9 +184,7 @@ static enum ool_status churn_small(void *state)
     struct ool_sim_config config = {MIB(64), 0, 0, true};
     struct {
         uint64_t address, bytes;
-    } blocks[N] = {
-        {0, 0}
-    };
+    } blocks[N] = {{0, 0}};
     struct ool_device *dev = NULL;
     enum ool_status status = ool_sim_open(&config, &dev, NULL);
     uint32_t random = 1;

@@ -116,22 +116,22 @@ static void test_refusals(void **state)
         enum ool_status status;
         const char *says;
     } cases[] = {
-        {{"no-grad", ""},                                    OOL_E_COMBINATION, "training"                     },
-        {{"flash-attention", ""},                            OOL_E_COMBINATION, "16-bit"                       },
-        {{"amp", "", "half-weights", ""},                    OOL_E_COMBINATION, "exclude"                      },
-        {{"checkpointing", "", "checkpointing", ""},         OOL_E_COMBINATION, "twice"                        },
-        {{"accumulation", "2", "smaller-batch", "4"},        OOL_E_COMBINATION, "after accumulation"           },
-        {{"accumulation", "3"},                              OOL_E_COMBINATION, "divided"                      },
-        {{"accumulation", "x"},                              OOL_E_RANGE,       "whole number"                 },
-        {{"smaller-batch", "8"},                             OOL_E_COMBINATION, "not smaller"                  },
-        {{"amp", "fp8"},                                     OOL_E_CHOICE,      "bf16, fp16"                   },
-        {{"acumulation", "2"},                               OOL_E_REFERENCE,   "did you mean \"accumulation\""},
-        {{"no-grad", "1"},                                   OOL_E_RANGE,       "takes no value"               },
-        {{"detach", ""},                                     OOL_E_COMBINATION, "keeps tensors"                },
-        {{"unload", ""},                                     OOL_E_COMBINATION, "earlier model"                },
-        {{"max-split-size", "20"},                           OOL_E_RANGE,       "at least 21"                  },
-        {{"gc-threshold", "100"},                            OOL_E_RANGE,       "at most 99"                   },
-        {{"optimizer-in-backward", "", "accumulation", "2"}, OOL_E_COMBINATION, "accumulate"                   },
+        {{"no-grad", ""}, OOL_E_COMBINATION, "training"},
+        {{"flash-attention", ""}, OOL_E_COMBINATION, "16-bit"},
+        {{"amp", "", "half-weights", ""}, OOL_E_COMBINATION, "exclude"},
+        {{"checkpointing", "", "checkpointing", ""}, OOL_E_COMBINATION, "twice"},
+        {{"accumulation", "2", "smaller-batch", "4"}, OOL_E_COMBINATION, "after accumulation"},
+        {{"accumulation", "3"}, OOL_E_COMBINATION, "divided"},
+        {{"accumulation", "x"}, OOL_E_RANGE, "whole number"},
+        {{"smaller-batch", "8"}, OOL_E_COMBINATION, "not smaller"},
+        {{"amp", "fp8"}, OOL_E_CHOICE, "bf16, fp16"},
+        {{"acumulation", "2"}, OOL_E_REFERENCE, "did you mean \"accumulation\""},
+        {{"no-grad", "1"}, OOL_E_RANGE, "takes no value"},
+        {{"detach", ""}, OOL_E_COMBINATION, "keeps tensors"},
+        {{"unload", ""}, OOL_E_COMBINATION, "earlier model"},
+        {{"max-split-size", "20"}, OOL_E_RANGE, "at least 21"},
+        {{"gc-threshold", "100"}, OOL_E_RANGE, "at most 99"},
+        {{"optimizer-in-backward", "", "accumulation", "2"}, OOL_E_COMBINATION, "accumulate"},
     };
 
     (void)state;
@@ -168,9 +168,9 @@ static void test_empty_cache_of_operations(void **state)
 {
     static const struct ool_operation operations[] = {
         {.kind = OOL_DO_LOOP, .value = 3},
-        {.kind = OOL_DO_ALLOC,                   .name = "x", .value = 1024},
-        {.kind = OOL_DO_FREE,.name = "x"},
-        {.kind = OOL_DO_END                  },
+        {.kind = OOL_DO_ALLOC, .name = "x", .value = 1024},
+        {.kind = OOL_DO_FREE, .name = "x"},
+        {.kind = OOL_DO_END},
     };
     struct ool_case c;
     struct ool_job job;

@@ -115,22 +115,22 @@ static void check_row(void **state)
 }
 
 static struct row rows[] = {
-    {"a million times fits a petabyte",       MIB,                  1000000, UINT64_C(1) << 50, "",                                 1,   true },
-    {"one MiB until full",                    MIB,                  1000000, 8 * GIB,           "",                                 1,   true },
-    {"twelve MiB and a bit leave gaps",       12 * MIB + 300 * KIB, 1000000, 80 * GIB,          "",                                 1,   true },
-    {"700 KiB in segments of 2 MiB",          700 * KIB,            1000000, 24 * GIB,          "",                                 1,   true },
-    {"expandable segments",                   3 * MIB,              1000000, 24 * GIB,          "expandable_segments:True",         1,   true },
-    {"expandable segments at odd places",     3 * MIB + 512,        10000,   24 * GIB,
-     "expandable_segments:True",                                                                                                    1,   false},
-    {"expandable segments with small blocks", 300 * KIB,            100000,  8 * GIB,
-     "expandable_segments:True",                                                                                                    1,   true },
-    {"a memory fraction ends it",             5 * MIB,              1000000, 80 * GIB,          "",                                 0.3, true },
-    {"no growth",                             0,                    1000000, 8 * GIB,           "",                                 1,   true },
-    {"three iterations",                      MIB,                  3,       8 * GIB,           "",                                 1,   false},
-    {"garbage collection runs all",           9 * MIB,              2000,    80 * GIB,          "garbage_collection_threshold:0.8",
-     0.5,                                                                                                                                false},
-    {"splitting is limited",                  25 * MIB,             3000,    80 * GIB,          "max_split_size_mb:40",             1,   true },
-    {"rounded to powers",                     3 * MIB + 1000,       30000,   40 * GIB,          "roundup_power2_divisions:4",       1,   true },
+    {"a million times fits a petabyte", MIB, 1000000, UINT64_C(1) << 50, "", 1, true},
+    {"one MiB until full", MIB, 1000000, 8 * GIB, "", 1, true},
+    {"twelve MiB and a bit leave gaps", 12 * MIB + 300 * KIB, 1000000, 80 * GIB, "", 1, true},
+    {"700 KiB in segments of 2 MiB", 700 * KIB, 1000000, 24 * GIB, "", 1, true},
+    {"expandable segments", 3 * MIB, 1000000, 24 * GIB, "expandable_segments:True", 1, true},
+    {"expandable segments at odd places", 3 * MIB + 512, 10000, 24 * GIB,
+     "expandable_segments:True", 1, false},
+    {"expandable segments with small blocks", 300 * KIB, 100000, 8 * GIB,
+     "expandable_segments:True", 1, true},
+    {"a memory fraction ends it", 5 * MIB, 1000000, 80 * GIB, "", 0.3, true},
+    {"no growth", 0, 1000000, 8 * GIB, "", 1, true},
+    {"three iterations", MIB, 3, 8 * GIB, "", 1, false},
+    {"garbage collection runs all", 9 * MIB, 2000, 80 * GIB, "garbage_collection_threshold:0.8",
+     0.5, false},
+    {"splitting is limited", 25 * MIB, 3000, 80 * GIB, "max_split_size_mb:40", 1, true},
+    {"rounded to powers", 3 * MIB + 1000, 30000, 40 * GIB, "roundup_power2_divisions:4", 1, true},
 };
 
 static enum ool_status fault_body(void *state)

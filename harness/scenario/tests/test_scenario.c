@@ -61,20 +61,18 @@ static void expectations_match_by_pattern(void **state)
     static const struct {
         const char *pattern, *point, *stack;
         bool matches;
-    } rows[] = {
-        {"batch=4",      "batch=4", "",    true },
-        {"batch=4",      "batch=4", "a",   false},
-        {"batch=4+*",    "batch=4", "a+b", true },
-        {"batch=4+*",    "batch=4", "",    false},
-        {"batch=4+a",    "batch=4", "a",   true },
-        {"batch=[14]+a", "batch=4", "a",   true },
-        {"*",            "batch=4", "",    true },
-        {"baseline",     "",        "",    true },
-        {"baseline",     "",        "a",   false},
-        {"a+b",          "",        "a+b", true },
-        {"*+a",          "batch=4", "a",   true },
-        {NULL,           "batch=4", "a",   true }
-    };
+    } rows[] = {{"batch=4", "batch=4", "", true},
+                {"batch=4", "batch=4", "a", false},
+                {"batch=4+*", "batch=4", "a+b", true},
+                {"batch=4+*", "batch=4", "", false},
+                {"batch=4+a", "batch=4", "a", true},
+                {"batch=[14]+a", "batch=4", "a", true},
+                {"*", "batch=4", "", true},
+                {"baseline", "", "", true},
+                {"baseline", "", "a", false},
+                {"a+b", "", "a+b", true},
+                {"*+a", "batch=4", "a", true},
+                {NULL, "batch=4", "a", true}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -110,13 +108,11 @@ static void the_id_is_the_path_below_the_suite(void **state)
 {
     static const struct {
         const char *path, *id;
-    } rows[] = {
-        {"a.json",                          "a"     },
-        {"x/scenarios/leak/a.json",         "leak/a"},
-        {"scenarios/scenarios/leak/a.json", "leak/a"},
-        {"my-scenarios/leak/a.json",        "a"     },
-        {"/tmp/b",                          "b"     }
-    };
+    } rows[] = {{"a.json", "a"},
+                {"x/scenarios/leak/a.json", "leak/a"},
+                {"scenarios/scenarios/leak/a.json", "leak/a"},
+                {"my-scenarios/leak/a.json", "a"},
+                {"/tmp/b", "b"}};
     const char *text = "{" CARD ", \"workload\": {" MODEL "}}";
 
     (void)state;
@@ -135,14 +131,14 @@ static void sha256_vectors(void **state)
     static const struct {
         const char *text, *hash;
     } rows[] = {
-        {"",                                                         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc",                                                      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"                                                            },
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
         {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrl"
          "mnopqrsmnopqrst"
-         "nopqrstu",                                        "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"}
-    };
+         "nopqrstu",
+         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"}};
     char out[65];
 
     (void)state;

@@ -79,10 +79,7 @@ static struct ool_tensor *broadcast_product(const struct model *m)
 
 static struct ool_tensor *sliced(const struct model *m)
 {
-    struct ool_index items[] = {
-        {.kind = OOL_INDEX_ALL},
-        { .kind = OOL_INDEX_SLICE,            .end = -1}
-    };
+    struct ool_index items[] = {{.kind = OOL_INDEX_ALL}, {.kind = OOL_INDEX_SLICE, .end = -1}};
 
     return ool_scale(m->t, ool_subscript(m->t, m->x, 2, items), 2);
 }
@@ -110,28 +107,29 @@ struct row {
 };
 
 static struct row rows[] = {
-    {"linear",                       linear_bias,       3072, 0,   3072, false, "+25165824",
-     "+6291456 +9437184 +12288 +50331648 +96 -6 -5"                                                                                                  },
-    {"linear of a transposed input", linear_transposed, 3072, 0,   3072, false, "+6291456 +25165824",
-     "+12288 +50331648 +96 -5 -4 +9437184 +6291456 -0 +6291456 -7"                                                                                   },
-    {"mlp with a shared weight",     mlp,               3072, 0,   3072, false, "+25165824 +25165824 +6291456",
+    {"linear", linear_bias, 3072, 0, 3072, false, "+25165824",
+     "+6291456 +9437184 +12288 +50331648 +96 -6 -5"},
+    {"linear of a transposed input", linear_transposed, 3072, 0, 3072, false, "+6291456 +25165824",
+     "+12288 +50331648 +96 -5 -4 +9437184 +6291456 -0 +6291456 -7"},
+    {"mlp with a shared weight", mlp, 3072, 0, 3072, false, "+25165824 +25165824 +6291456",
      "+9437184 +25165824 -1 +25165824 -5 -0 +6291456 +9437184 +12288 +50331648 +96 -11 -10 -6 "
-     "+9437184 -4 -8"                                                                                                                                },
-    {"relu in place on a view",      relu_in_place,     3072, 0,   3072, false, "+25165824",
+     "+9437184 -4 -8"},
+    {"relu in place on a view", relu_in_place, 3072, 0, 3072, false, "+25165824",
      "+25165824 +25165824 +25165824 +25165824 -4 -5 -2 +6291456 +9437184 +12288 +50331648 +96 -10 "
-     "-9 -3"                                                                                                                                         },
-    {"one weight in two linears",    reused_weight,     0,    768, 0,    false, "+6291456 +6291456",
-     "+2359296 +6291456 -0 +2359296 +6291456 -4 +2359296 -3 -5"                                                                                      },
-    {"a residual stream",            three_users,       0,    0,   0,    false,
-     "+6291456 +6291456 +6291456 -1 +6291456 +6291456 -2 -3",                                                   "+6291456 +6291456 -0 -7 +6291456 -6"},
-    {"layer norm",                   normalized,        0,    768, 0,    true,  "+6291456 +8192 +8192",
-     "+6291456 +3072 +3072 -1 -2 -6"                                                                                                                 },
-    {"dropout",                      dropped,           0,    0,   0,    false, "+1572864 +6291456",            "+6291456 -0"                        },
-    {"softmax",                      softmaxed,         0,    0,   0,    false, "+6291456",                     "+6291456 +6291456 -3"               },
-    {"broadcast product",            broadcast_product, 0,    0,   768,  false, "+6291456",
-     "+6291456 +6291456 +3072 +12582912 +24 -6 -5 -2"                                                                                                },
-    {"slice",                        sliced,            0,    0,   0,    false, "+6279168",                     "+6279168 +6291456 -2"               },
-    {"split",                        split_and_summed,  0,    0,   0,    false, "+2097152 +2097152 -0",         "+6291456"                           },
+     "-9 -3"},
+    {"one weight in two linears", reused_weight, 0, 768, 0, false, "+6291456 +6291456",
+     "+2359296 +6291456 -0 +2359296 +6291456 -4 +2359296 -3 -5"},
+    {"a residual stream", three_users, 0, 0, 0, false,
+     "+6291456 +6291456 +6291456 -1 +6291456 +6291456 -2 -3",
+     "+6291456 +6291456 -0 -7 +6291456 -6"},
+    {"layer norm", normalized, 0, 768, 0, true, "+6291456 +8192 +8192",
+     "+6291456 +3072 +3072 -1 -2 -6"},
+    {"dropout", dropped, 0, 0, 0, false, "+1572864 +6291456", "+6291456 -0"},
+    {"softmax", softmaxed, 0, 0, 0, false, "+6291456", "+6291456 +6291456 -3"},
+    {"broadcast product", broadcast_product, 0, 0, 768, false, "+6291456",
+     "+6291456 +6291456 +3072 +12582912 +24 -6 -5 -2"},
+    {"slice", sliced, 0, 0, 0, false, "+6279168", "+6279168 +6291456 -2"},
+    {"split", split_and_summed, 0, 0, 0, false, "+2097152 +2097152 -0", "+6291456"},
 };
 
 static void model_open(struct model *m, struct rig *rig, const struct row *row)
@@ -257,17 +255,17 @@ struct checkpointed {
 };
 
 static struct checkpointed checkpoints[] = {
-    {"checkpoint reentrant",     OOL_CHECKPOINT_REENTRANT,    "+25165824 +25165824 -0 +6291456 -1",
+    {"checkpoint reentrant", OOL_CHECKPOINT_REENTRANT, "+25165824 +25165824 -0 +6291456 -1",
      "+25165824 +25165824 +6291456 +25165824 +9437184 +3072 +12582912 +24 -11 -10 -5 +25165824 -7 "
      "-4 "
      "+6291456 +9437184 +12288 +50331648 +96 -17 -16 -12 -6"},
     {"checkpoint not reentrant", OOL_CHECKPOINT_NONREENTRANT, "+25165824 +25165824 -0 +6291456 -1",
      "+25165824 +25165824 +25165824 +9437184 -5 +3072 +12582912 +24 -10 -9 +25165824 -4 -6 "
      "+6291456 "
-     "+9437184 +12288 +50331648 +96 -16 -15 -11"            },
-    {"checkpoint off",           OOL_CHECKPOINT_NONE,         "+25165824 +25165824 +6291456",
+     "+9437184 +12288 +50331648 +96 -16 -15 -11"},
+    {"checkpoint off", OOL_CHECKPOINT_NONE, "+25165824 +25165824 +6291456",
      "+25165824 +9437184 +3072 +12582912 +24 -8 -7 -1 +25165824 -4 -0 +6291456 +9437184 +12288 "
-     "+50331648 +96 -14 -13 -9"                             },
+     "+50331648 +96 -14 -13 -9"},
 };
 
 /* The autograd thread's own cublasLt workspace: a linear with bias that is recomputed in backward. */
@@ -375,10 +373,10 @@ static enum ool_status train(void *state)
 }
 
 static struct step steps[] = {
-    {OOL_CHECKPOINT_NONE,         false, true },
-    {OOL_CHECKPOINT_NONE,         true,  false},
-    {OOL_CHECKPOINT_NONREENTRANT, false, true },
-    {OOL_CHECKPOINT_REENTRANT,    true,  false},
+    {OOL_CHECKPOINT_NONE, false, true},
+    {OOL_CHECKPOINT_NONE, true, false},
+    {OOL_CHECKPOINT_NONREENTRANT, false, true},
+    {OOL_CHECKPOINT_REENTRANT, true, false},
 };
 
 static void every_fault(void **state)

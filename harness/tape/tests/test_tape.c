@@ -125,19 +125,19 @@ struct workspace {
 };
 
 static struct workspace workspaces[] = {
-    {"workspace 2.11",     NULL,    NULL,   NULL, "+1048576 +8519680 -0",    "+1048576 +1048576 -2",
-     OOL_TORCH_2_11                                                                                                   },
-    {"workspace 16 8",     ":16:8", NULL,   NULL, "+1048576 +131072 -0",     "+1048576 +131072 -2",
-     OOL_TORCH_2_11                                                                                                   },
-    {"workspace none",     ":0:0",  NULL,   NULL, "+1048576 -0",             "+1048576 -1",             OOL_TORCH_2_11},
-    {"workspace unified",  NULL,    NULL,   "1",  "+1048576 +8519680 -0",    "+1048576 -2",             OOL_TORCH_2_11},
-    {"workspace 4 MiB lt", NULL,    "4096", NULL, "+1048576 +8519680 -0",    "+1048576 +4194304 -2",
-     OOL_TORCH_2_11                                                                                                   },
-    {"workspace 2.2",      NULL,    NULL,   NULL, "+1048576 +8519680 -0",    "+1048576 +1048576 -3 -2",
-     OOL_TORCH_2_2                                                                                                    },
-    {"workspace 2.13",     NULL,    NULL,   NULL, "+1048576 +8519680 -0",    "+1048576 -2",             OOL_TORCH_2_13},
-    {"workspace 2.15",     NULL,    NULL,   NULL, "+1048576 +8519680 -1 -0", "+1048576 +1048576 -3 -2",
-     OOL_TORCH_2_15                                                                                                   },
+    {"workspace 2.11", NULL, NULL, NULL, "+1048576 +8519680 -0", "+1048576 +1048576 -2",
+     OOL_TORCH_2_11},
+    {"workspace 16 8", ":16:8", NULL, NULL, "+1048576 +131072 -0", "+1048576 +131072 -2",
+     OOL_TORCH_2_11},
+    {"workspace none", ":0:0", NULL, NULL, "+1048576 -0", "+1048576 -1", OOL_TORCH_2_11},
+    {"workspace unified", NULL, NULL, "1", "+1048576 +8519680 -0", "+1048576 -2", OOL_TORCH_2_11},
+    {"workspace 4 MiB lt", NULL, "4096", NULL, "+1048576 +8519680 -0", "+1048576 +4194304 -2",
+     OOL_TORCH_2_11},
+    {"workspace 2.2", NULL, NULL, NULL, "+1048576 +8519680 -0", "+1048576 +1048576 -3 -2",
+     OOL_TORCH_2_2},
+    {"workspace 2.13", NULL, NULL, NULL, "+1048576 +8519680 -0", "+1048576 -2", OOL_TORCH_2_13},
+    {"workspace 2.15", NULL, NULL, NULL, "+1048576 +8519680 -1 -0", "+1048576 +1048576 -3 -2",
+     OOL_TORCH_2_15},
 };
 
 static void check_workspaces(void **state)
