@@ -407,7 +407,7 @@ int ool_cmd_plan(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    status = ool_scenario_load(o.path, &scenario, &problems);
+    status = ool_scenario_load_checked(o.path, ool_mitigation_check, &scenario, &problems);
     if (status == OOL_OK) {
         code = plan_scenario(scenario, &o);
     } else {

@@ -119,7 +119,7 @@ static int show_scenario(const char *path, bool json)
     int code;
 
     ool_text_init(&out, MAX_TEXT);
-    if (ool_scenario_load(path, &s, &problems) != OOL_OK ||
+    if (ool_scenario_load_checked(path, ool_mitigation_check, &s, &problems) != OOL_OK ||
         ool_scenario_cases(s, &cases, &n, NULL) != OOL_OK) {
         char *text = NULL;
         size_t length = 0;

@@ -57,6 +57,7 @@ const struct ool_mitigation ool_fix_accumulation = {
         "activations shrink as with a smaller batch; gradients stay alive through the forwards of "
         "the later micro-batches",
     .value = "micro-batches a step, k >= 2; 2 if left out",
+    .least = 2,
     .group = "",
     .apply = apply,
     .price = price,

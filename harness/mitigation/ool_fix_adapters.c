@@ -60,6 +60,7 @@ const struct ool_mitigation ool_fix_lora = {
     .mechanism =
         "gradients and optimizer state exist for the adapters only; activations hardly shrink",
     .value = "rank; 16 if left out",
+    .least = 1,
     .group = "trained part",
     .apply = apply_lora,
     .price = price,
@@ -71,6 +72,7 @@ const struct ool_mitigation ool_fix_freeze = {
     .summary = "freeze embeddings and the first n blocks, or all but the head",
     .mechanism = "no gradients and no optimizer state for what is frozen; backward stops above it",
     .value = "blocks; all but the head if left out",
+    .least = 1,
     .group = "trained part",
     .apply = apply_freeze,
     .price = price,

@@ -48,9 +48,6 @@ static enum ool_status apply_gc(struct ool_case *c, const char *value, struct oo
     status = ool_fix_number("gc-threshold", value, 1, 80, &percent, err);
     if (status != OOL_OK)
         return status;
-    if (percent > 99)
-        return ool_error_set(err, OOL_E_RANGE,
-                             "gc-threshold=%s: expected a percentage of at most 99", value);
     snprintf(text, sizeof(text), "0.%02lld", (long long)percent);
     return set(c, "gc-threshold", "garbage_collection_threshold", text, err);
 }
@@ -72,6 +69,7 @@ const struct ool_mitigation ool_fix_max_split_size = {
     .summary = "PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:N",
     .mechanism = "blocks above the limit are not split, so large holes stay whole",
     .value = "MiB, above 20; 128 if left out",
+    .least = 21,
     .group = "",
     .apply = apply_split,
     .price = NULL,
@@ -84,6 +82,8 @@ const struct ool_mitigation ool_fix_garbage_collection = {
     .mechanism =
         "old cached blocks are freed once the process holds more than this share of the card",
     .value = "percent; 80 if left out",
+    .least = 1,
+    .most = 99,
     .group = "",
     .apply = apply_gc,
     .price = NULL,

@@ -6,10 +6,11 @@
  * backward: +2 bytes a parameter against activations that shrink. So it can raise the peak of a
  * model whose weights dominate. Source: PyTorch aten/src/ATen/autocast_mode.cpp (release 2.11).
  */
+static const char *const words[] = {"bf16", "fp16", NULL};
+
 static enum ool_status apply(struct ool_case *c, const char *value, struct ool_error *err)
 {
     enum ool_status status;
-    static const char *const words[] = {"bf16", "fp16", NULL};
     size_t word;
     bool changed = false;
 
@@ -47,6 +48,7 @@ const struct ool_mitigation ool_fix_amp = {
     .mechanism = "activations of 16-bit operators halve, but weights get a 16-bit copy that lives "
                  "through the step",
     .value = "bf16 or fp16; bf16 where the card has it if left out",
+    .words = words,
     .group = "precision",
     .apply = apply,
     .price = price,

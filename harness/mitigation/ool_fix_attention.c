@@ -32,10 +32,11 @@ static enum ool_status fuse(struct ool_case *c, const char *name, enum ool_sdpa_
     return changed ? OOL_OK : ool_fix_refuse(err, name, "no workload has attention");
 }
 
+static const char *const words[] = {"auto", "efficient", "math", NULL};
+
 static enum ool_status apply_sdpa(struct ool_case *c, const char *value, struct ool_error *err)
 {
     enum ool_status status;
-    static const char *const words[] = {"auto", "efficient", "math", NULL};
     static const enum ool_sdpa_backend backends[] = {OOL_SDPA_AUTO, OOL_SDPA_EFFICIENT,
                                                      OOL_SDPA_MATH};
     size_t word;
@@ -66,6 +67,7 @@ const struct ool_mitigation ool_fix_sdpa = {
     .summary = "scaled_dot_product_attention instead of explicit attention",
     .mechanism = "the fused kernels never hold the scores (b * heads * s * s elements)",
     .value = "auto, efficient or math; auto = PyTorch's own choice",
+    .words = words,
     .group = "attention kernel",
     .apply = apply_sdpa,
     .price = price,

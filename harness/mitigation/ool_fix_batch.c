@@ -56,6 +56,7 @@ const struct ool_mitigation ool_fix_smaller_batch = {
         "activations, logits and inputs are linear in the batch; weights, gradients and optimizer "
         "state are not touched",
     .value = "the new batch; half of the old one if left out",
+    .least = 1,
     .group = "",
     .apply = apply,
     .price = price,

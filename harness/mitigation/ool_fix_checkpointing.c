@@ -20,6 +20,8 @@ struct choice {
     int64_t every;
 };
 
+static const char *const words[] = {"nonreentrant", "reentrant", "selective", NULL};
+
 static enum ool_status parse(const char *value, struct choice *choice, struct ool_error *err)
 {
     *choice = (struct choice){.kind = OOL_CHECKPOINT_NONREENTRANT, .every = 1};
@@ -99,6 +101,8 @@ const struct ool_mitigation ool_fix_checkpointing = {
         "its activations",
     .mechanism = "only a block's inputs are kept; one block's activations exist at a time",
     .value = "k: every k-th block; reentrant; selective: attention's core; every block without it",
+    .least = 1,
+    .words = words,
     .group = "",
     .apply = apply,
     .price = price,

@@ -4,10 +4,11 @@
  * Mechanism: parameters, gradients, optimizer state and activations are all 16-bit: each halves. An
  * AdamW step in bf16 loses updates below 2^-9 of the weight.
  */
+static const char *const words[] = {"bf16", "fp16", NULL};
+
 static enum ool_status apply(struct ool_case *c, const char *value, struct ool_error *err)
 {
     enum ool_status status;
-    static const char *const words[] = {"bf16", "fp16", NULL};
     size_t word;
     bool changed = false;
 
@@ -46,6 +47,7 @@ const struct ool_mitigation ool_fix_half_weights = {
     .summary = "weights, gradients, optimizer state and activations in 16 bit",
     .mechanism = "every term halves: 8 bytes a parameter with AdamW instead of 16",
     .value = "bf16 or fp16; bf16 where the card has it if left out",
+    .words = words,
     .group = "precision",
     .apply = apply,
     .price = price,

@@ -47,6 +47,7 @@ const struct ool_mitigation ool_fix_chunked_loss = {
     .summary = "head and loss on slices of the tokens",
     .mechanism = "the logits of all tokens never exist together",
     .value = "slices, n >= 2; 8 if left out",
+    .least = 2,
     .group = "",
     .apply = apply,
     .price = price,

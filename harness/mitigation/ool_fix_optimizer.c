@@ -9,11 +9,12 @@
  * model's size in the step; the loop holds those of one tensor; the fused kernel none. Source:
  * torch/optim (release 2.11).
  */
+static const char *const words[] = {"sgd",   "sgd-momentum", "adafactor", "adam",
+                                    "adamw", "rmsprop",      "adagrad",   NULL};
+
 static enum ool_status apply_kind(struct ool_case *c, const char *value, struct ool_error *err)
 {
     enum ool_status status;
-    static const char *const words[] = {"sgd",   "sgd-momentum", "adafactor", "adam",
-                                        "adamw", "rmsprop",      "adagrad",   NULL};
     static const enum ool_optimizer_kind kinds[] = {OOL_SGD,   OOL_SGD,     OOL_ADAFACTOR, OOL_ADAM,
                                                     OOL_ADAMW, OOL_RMSPROP, OOL_ADAGRAD};
     size_t word;
@@ -115,6 +116,7 @@ const struct ool_mitigation ool_fix_optimizer = {
     .mechanism = "Adam keeps two tensors a parameter, SGD with momentum one, plain SGD none, "
                  "Adafactor a row and a column",
     .value = "sgd, sgd-momentum, adafactor, adam, adamw, rmsprop or adagrad; sgd if left out",
+    .words = words,
     .group = "optimizer",
     .apply = apply_kind,
     .price = price_kind,

@@ -44,6 +44,7 @@ const struct ool_mitigation ool_fix_shorter_sequence = {
     .mechanism =
         "activations and logits are linear in the sequence, explicit attention is quadratic",
     .value = "tokens; half of the old number if left out",
+    .least = 1,
     .group = "",
     .apply = apply,
     .price = price,

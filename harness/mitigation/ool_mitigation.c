@@ -1,5 +1,6 @@
 #include "ool_fix.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct ool_mitigation *const table[] = {
@@ -110,6 +111,37 @@ const char *ool_mitigation_suggest(const char *name)
     return nearest;
 }
 
+enum ool_status ool_mitigation_check(const struct ool_step *step, struct ool_error *err)
+{
+    const struct ool_mitigation *m = ool_mitigation_find(step->name);
+    int64_t number = 0;
+    size_t word;
+
+    if (m == NULL) {
+        const char *near = ool_mitigation_suggest(step->name);
+
+        ool_error_set(err, OOL_E_REFERENCE, "no mitigation is called \"%s\"", step->name);
+        if (err != NULL && near != NULL)
+            snprintf(err->hint, sizeof err->hint, "%s", near);
+        return OOL_E_REFERENCE;
+    }
+    if (*step->value == '\0')
+        return OOL_OK;
+    if (m->value == NULL)
+        return ool_error_set(err, OOL_E_RANGE, "%s takes no value, found \"%s\"", m->name,
+                             step->value);
+    if (m->words != NULL && ool_fix_word(m->name, step->value, m->words, &word, NULL) == OOL_OK)
+        return OOL_OK;
+    if (m->least == 0)
+        return ool_fix_word(m->name, step->value, m->words, &word, err);
+    if (ool_fix_number(m->name, step->value, m->least, 0, &number, err) != OOL_OK)
+        return OOL_E_RANGE;
+    if (m->most > 0 && number > m->most)
+        return ool_error_set(err, OOL_E_RANGE, "%s=%s: expected a whole number of at most %lld",
+                             m->name, step->value, (long long)m->most);
+    return OOL_OK;
+}
+
 /* The rules of a stack: each once, one of a group, the batch is changed before it is divided. */
 static enum ool_status check_order(const struct ool_stack *stack, size_t at,
                                    const struct ool_mitigation *mitigation, struct ool_error *err)
@@ -138,21 +170,12 @@ static enum ool_status apply_step(struct ool_case *c, size_t at, struct ool_pric
     const struct ool_step *step = &c->steps.steps[at];
     const struct ool_mitigation *mitigation = ool_mitigation_find(step->name);
     struct ool_case before;
-    enum ool_status status;
+    enum ool_status status = ool_mitigation_check(step, err);
 
-    if (mitigation == NULL) {
-        const char *near = ool_mitigation_suggest(step->name);
-
-        return ool_error_set(err, OOL_E_REFERENCE, "no mitigation is called \"%s\"%s%s%s",
-                             step->name, near != NULL ? "; did you mean \"" : "",
-                             near != NULL ? near : "", near != NULL ? "\"?" : "");
-    }
-    status = check_order(&c->steps, at, mitigation, err);
+    if (status == OOL_OK)
+        status = check_order(&c->steps, at, mitigation, err);
     if (status != OOL_OK)
         return status;
-    if (mitigation->value == NULL && *step->value != '\0')
-        return ool_error_set(err, OOL_E_RANGE, "%s takes no value, found \"%s\"", mitigation->name,
-                             step->value);
     status = ool_case_copy(c, &before, err);
     if (status != OOL_OK)
         return status;

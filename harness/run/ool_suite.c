@@ -144,7 +144,8 @@ static enum ool_status load_file(struct ool_suite *suite, const char *path, bool
 {
     struct ool_problems found = {0};
     struct ool_suite_file file = {0};
-    enum ool_status status = ool_scenario_load(path, &file.scenario, &found);
+    enum ool_status status =
+        ool_scenario_load_checked(path, ool_mitigation_check, &file.scenario, &found);
 
     if (status != OOL_OK) {
         ool_suite_problems(path, &found, json, problems);

@@ -112,9 +112,10 @@ struct ool_axis {
 
 struct ool_reader {
     const struct ool_layout *layout;
-    json_t *root;       /* the document of the layout */
-    const char *source; /* the file's name in messages */
-    const char *beside; /* anchors the search for profiles and presets; NULL = none */
+    json_t *root;          /* the document of the layout */
+    const char *source;    /* the file's name in messages */
+    const char *beside;    /* anchors the search for profiles and presets; NULL = none */
+    ool_step_check *check; /* of mitigations; NULL = none */
     struct ool_scenario_memory *memory;
     struct ool_problems *problems;
     size_t n_problems; /* met, equal ones included */

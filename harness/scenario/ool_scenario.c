@@ -305,10 +305,12 @@ static enum ool_status short_of_memory(const char *path, struct ool_problems *pr
     return OOL_E_HOST_OOM;
 }
 
-enum ool_status ool_scenario_parse(const char *path, const char *text, size_t length,
-                                   struct ool_scenario **scenario, struct ool_problems *problems)
+static enum ool_status parse(const char *path, const char *text, size_t length,
+                             ool_step_check *check, struct ool_scenario **scenario,
+                             struct ool_problems *problems)
 {
-    struct ool_reader reader = {.source = path, .beside = path, .problems = problems};
+    struct ool_reader reader = {
+        .source = path, .beside = path, .check = check, .problems = problems};
     struct ool_scenario *s = open_scenario(path, text, length);
     struct ool_source source = {0};
 
@@ -331,8 +333,21 @@ enum ool_status ool_scenario_parse(const char *path, const char *text, size_t le
     return OOL_OK;
 }
 
+enum ool_status ool_scenario_parse(const char *path, const char *text, size_t length,
+                                   struct ool_scenario **scenario, struct ool_problems *problems)
+{
+    return parse(path, text, length, NULL, scenario, problems);
+}
+
 enum ool_status ool_scenario_load(const char *path, struct ool_scenario **scenario,
                                   struct ool_problems *problems)
+{
+    return ool_scenario_load_checked(path, NULL, scenario, problems);
+}
+
+enum ool_status ool_scenario_load_checked(const char *path, ool_step_check *check,
+                                          struct ool_scenario **scenario,
+                                          struct ool_problems *problems)
 {
     struct ool_error error = {.status = OOL_OK};
     size_t length = 0;
@@ -345,7 +360,7 @@ enum ool_status ool_scenario_load(const char *path, struct ool_scenario **scenar
         snprintf(error.source, sizeof error.source, "%.100s", path);
         return ool_problems_add(problems, &error) ? status : OOL_E_HOST_OOM;
     }
-    status = ool_scenario_parse(path, text, length, scenario, problems);
+    status = parse(path, text, length, check, scenario, problems);
     ool_free(text);
     return status;
 }

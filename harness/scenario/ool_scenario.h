@@ -180,6 +180,12 @@ void ool_problems_print(const struct ool_problems *problems, const char *text, s
  */
 enum ool_status ool_scenario_load(const char *path, struct ool_scenario **scenario,
                                   struct ool_problems *problems);
+/* Looks at one step of a stack and says what is wrong with it, in @err with a hint. Scenarios know no mitigation. */
+typedef enum ool_status ool_step_check(const struct ool_step *step, struct ool_error *err);
+/* ool_scenario_load() that also has @check look at each mitigation; NULL = none is looked at. */
+enum ool_status ool_scenario_load_checked(const char *path, ool_step_check *check,
+                                          struct ool_scenario **scenario,
+                                          struct ool_problems *problems);
 /* The same from memory; @path names the text in messages and anchors the search for profiles. */
 enum ool_status ool_scenario_parse(const char *path, const char *text, size_t length,
                                    struct ool_scenario **scenario, struct ool_problems *problems);

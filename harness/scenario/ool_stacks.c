@@ -5,6 +5,18 @@
 
 #include <string.h>
 
+/* Is there such a mitigation, and does it take such a value? */
+static bool check_step(struct ool_reader *reader, const struct ool_cursor *cursor,
+                       const struct ool_step *step)
+{
+    struct ool_error error = {.status = OOL_OK};
+
+    if (reader->check == NULL || reader->check(step, &error) == OOL_OK)
+        return true;
+    ool_reader_problem(reader, cursor->node, false, error.status, error.hint, "%s", error.text);
+    return false;
+}
+
 /* "name" or "name=value"; a problem otherwise. */
 static bool read_step(struct ool_reader *reader, const struct ool_cursor *cursor,
                       struct ool_step *step)
@@ -33,7 +45,8 @@ static bool read_step(struct ool_reader *reader, const struct ool_cursor *cursor
     }
     step->name = ool_arena_text(reader->memory, text, name);
     step->value = ool_arena_text(reader->memory, text + name + (text[name] == '='), value);
-    return ool_reader_memory(reader, step->name) && ool_reader_memory(reader, step->value);
+    return ool_reader_memory(reader, step->name) && ool_reader_memory(reader, step->value) &&
+           check_step(reader, cursor, step);
 }
 
 /* The steps of an array. 0 = there was a problem. */

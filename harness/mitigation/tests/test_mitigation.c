@@ -125,7 +125,7 @@ static void test_refusals(void **state)
         {{"accumulation", "x"}, OOL_E_RANGE, "whole number"},
         {{"smaller-batch", "8"}, OOL_E_COMBINATION, "not smaller"},
         {{"amp", "fp8"}, OOL_E_CHOICE, "bf16, fp16"},
-        {{"acumulation", "2"}, OOL_E_REFERENCE, "did you mean \"accumulation\""},
+        {{"acumulation", "2"}, OOL_E_REFERENCE, "no mitigation is called"},
         {{"no-grad", "1"}, OOL_E_RANGE, "takes no value"},
         {{"detach", ""}, OOL_E_COMBINATION, "keeps tensors"},
         {{"unload", ""}, OOL_E_COMBINATION, "earlier model"},
@@ -146,6 +146,52 @@ static void test_refusals(void **state)
             fail_msg("case %zu says: %s", i, err.text);
         free_owned(&c);
     }
+}
+
+/* Before any case is there: the name, and values that are right for none. */
+static void test_check(void **state)
+{
+    static const struct {
+        struct ool_step step;
+        enum ool_status status;
+        const char *hint;
+    } steps[] = {
+        {{"accumulation", "2"}, OOL_OK, ""},
+        {{"accumulation", "1"}, OOL_E_RANGE, ""},
+        {{"acumulation", "2"}, OOL_E_REFERENCE, "accumulation"},
+        {{"zzzzzzzzzzzzzzzzzz", ""}, OOL_E_REFERENCE, ""},
+        {{"checkpointing", "selective"}, OOL_OK, ""},
+        {{"checkpointing", "2"}, OOL_OK, ""},
+        {{"checkpointing", "0"}, OOL_E_RANGE, ""},
+        {{"amp", "fp8"}, OOL_E_CHOICE, ""},
+        {{"gc-threshold", "99"}, OOL_OK, ""},
+        {{"gc-threshold", "100"}, OOL_E_RANGE, ""},
+        {{"no-grad", "1"}, OOL_E_RANGE, ""},
+        {{"smaller-batch", "1000000"}, OOL_OK, ""}, /* right for a larger batch */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct ool_error err = {.status = OOL_OK};
+
+        print_message("%s=%s\n", steps[i].step.name, steps[i].step.value);
+        assert_int_equal(ool_mitigation_check(&steps[i].step, &err), steps[i].status);
+        assert_string_equal(err.hint, steps[i].hint);
+        assert_int_equal(ool_mitigation_check(&steps[i].step, NULL), steps[i].status);
+    }
+}
+
+/* Every mitigation that takes a value says which. */
+static void test_values_are_told(void **state)
+{
+    const struct ool_mitigation *const *all;
+    size_t n;
+
+    (void)state;
+    all = ool_mitigations(&n);
+    for (size_t i = 0; i < n; i++)
+        if ((all[i]->value != NULL) != (all[i]->words != NULL || all[i]->least > 0))
+            fail_msg("%s", all[i]->name);
 }
 
 static void test_settings_string(void **state)
@@ -214,6 +260,8 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_each_changes_its_field),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_values_are_told),
         cmocka_unit_test(test_settings_string),
         cmocka_unit_test(test_empty_cache_of_operations),
         cmocka_unit_test(test_faults),

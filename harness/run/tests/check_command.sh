@@ -36,6 +36,14 @@ must cmp "$work/out" "$work/a.json"
 expect 1 "$oomlab" run $data/bad/expects-wrong.json
 must grep -q '^FAIL expects-wrong: expected outcome fits' "$work/out"
 expect 2 "$oomlab" run $data/bad/speaks-of-none.json
+for command in run plan show; do
+    expect 2 "$oomlab" $command $data/bad/unknown-mitigation.json
+    must grep -q 'unknown-mitigation.json:6:19: error\[E206\]: no mitigation is called "empty-cach"' "$work/err"
+    must grep -q '\^\^ empty-cache$' "$work/err"
+    must grep -q '6:34: error\[E201\]: checkpointing=0' "$work/err"
+    must grep -q '6:53: error\[E202\]: amp=fp8' "$work/err"
+    must grep -q 'error\[E201\]: no-grad takes no value' "$work/err"
+done
 expect 2 "$oomlab" run $data/no-such-folder
 expect 2 "$oomlab" run --format html $data/suite
 expect 2 "$oomlab" run --mitigation no-such-one $data/suite

@@ -7,6 +7,7 @@ static char folder[] = "harness/run/tests/data/suite";
 static char bad[] = "harness/run/tests/data/bad/expects-wrong.json";
 static char none[] = "harness/run/tests/data/none.json";
 static char wrong[] = "harness/run/tests/data/bad/speaks-of-none.json";
+static char unknown[] = "harness/run/tests/data/bad/unknown-mitigation.json";
 
 static enum ool_status load(char *const *paths, size_t n, struct ool_suite *suite)
 {
@@ -57,12 +58,13 @@ static void test_selection(void **state)
 
 static void test_bad_files(void **state)
 {
-    char *missing[] = {folder, none}, *refused[] = {wrong};
+    char *missing[] = {folder, none}, *refused[] = {wrong}, *misspelt[] = {unknown};
     struct ool_suite suite;
 
     (void)state;
     assert_int_equal(load(missing, 2, &suite), OOL_E_FILE);
     assert_int_equal(load(refused, 1, &suite), OOL_E_REFERENCE);
+    assert_int_equal(load(misspelt, 1, &suite), OOL_E_REFERENCE);
 }
 
 struct count {
