@@ -371,9 +371,9 @@ static void books_agree(void **state)
                 ool_allocator_record_stream(allocator, &live[k], (uint32_t)(random >> 50) % 3);
             ool_allocator_free(allocator, &live[k]);
             live[k].handle = NULL;
-        } else if (ool_allocator_alloc(allocator,
-                                       1 + ((random >> 8) & ((1u << (random >> 58)) - 1)),
-                                       (uint32_t)(random >> 50) % 3, &live[k], NULL) != OOL_OK) {
+        } else if (ool_allocator_alloc(
+                       allocator, 1 + ((random >> 8) & ((UINT64_C(1) << (random >> 58) % 32) - 1)),
+                       (uint32_t)(random >> 50) % 3, &live[k], NULL) != OOL_OK) {
             live[k].handle = NULL;
         }
         if ((random >> 20) % 5 == 0)
